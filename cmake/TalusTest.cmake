@@ -1,0 +1,33 @@
+# talus_gtest(<name> SOURCES ... LIBS ... [ENV k=v ...] [ARGS ...] [TIMEOUT s] [LABELS ...]) : a GoogleTest binary.
+# talus_cmocka_test(<name> SOURCES ... [LIBS ...])                                   : a CMocka binary (C).
+# TIMEOUT bounds a hang; it judges nothing else.
+function(talus_add_test name framework)
+    cmake_parse_arguments(T "" "TIMEOUT" "SOURCES;LIBS;ENV;ARGS;LABELS" ${ARGN})
+    if(NOT T_TIMEOUT)
+        set(T_TIMEOUT 300)
+    endif()
+    add_executable(${name} ${T_SOURCES})
+    talus_options(${name})
+    target_link_libraries(${name} PRIVATE ${T_LIBS} ${framework})
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+    add_test(NAME ${name} COMMAND ${name} ${T_ARGS})
+    set(environment ${T_ENV})
+    if(TALUS_SANITIZE)
+        list(APPEND environment "UBSAN_OPTIONS=print_stacktrace=1")
+    endif()
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${T_TIMEOUT} ENVIRONMENT "${environment}" LABELS "${T_LABELS}")
+endfunction()
+
+if(TALUS_TESTS)
+    find_package(GTest REQUIRED)
+    find_package(PkgConfig REQUIRED)
+    pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
+endif()
+
+function(talus_gtest name)
+    talus_add_test(${name} GTest::gtest_main ${ARGN})
+endfunction()
+
+function(talus_cmocka_test name)
+    talus_add_test(${name} PkgConfig::CMOCKA ${ARGN})
+endfunction()
