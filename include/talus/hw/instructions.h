@@ -1,0 +1,204 @@
+/* Custom instructions: the sheets of the command processor (CP) of a PE. Both cores of a PE have them.
+ *
+ * Encoding: R-type. funct7 | rs2 | rs1 | funct3 | rd | opcode.
+ *   custom-0 (0x0b), ENQUEUE: funct3 = unit, funct7 = operation, rs1 and rs2 = operand registers,
+ *     rd field = CP context number 0..31 (an immediate, no register is written). The command takes a
+ *     copy of the operands and of the context's words; the context may be rewritten at once. Blocks
+ *     (the instruction does not retire, interrupts are taken) while the queue is full. There is one queue
+ *     per core and unit, TALUS_CP_QUEUE_DEPTH deep; commands of a queue start and complete in order;
+ *     queues of different units or cores are ordered by circular buffers alone.
+ *   custom-1 (0x2b), SYNCHRONOUS: funct3 = group, funct7 = operation. Retires when it is done.
+ *
+ * Issuing a command releases the core's earlier stores to local memory: the command sees them.
+ * Returning from a wait (CB_WAIT_*, SEM_WAIT, CP_DRAIN) acquires: later loads see what was waited for.
+ *
+ * Errors. A malformed custom-1 traps at the instruction. A malformed custom-0 traps at issue where the
+ * fields alone show it (TALUS_TRAP_CP_COMMAND); what shows only when the command runs (bounds, CB rules,
+ * fabric, index) stops the PE's queue of that core, fills CP_FAULT_* and raises TALUS_LIRQ_CP_FAULT.
+ *
+ * Circular buffers (CB): 32 per PE, kept by hardware: base, depth, head, tail. A producing command
+ * reserves its push bytes when it starts, in program order, and commits them when it completes, in order.
+ * A consuming command starts when `offset + extent` bytes are committed, reads at head + offset, and
+ * frees its pop bytes (from the head) when it completes. Rules; a breach is TALUS_TRAP_CB:
+ *   - push and pop sizes divide the depth, and no operand wraps round the end;
+ *   - one producer (queue or core) and one consumer (queue or core) per CB between configurations;
+ *   - a request above the depth, or a pop above what is committed, is an error, not a wait;
+ *   - a CB is reconfigured only when no command refers to it.
+ */
+#ifndef TALUS_HW_INSTRUCTIONS_H
+#define TALUS_HW_INSTRUCTIONS_H
+
+#include "common.h"
+
+#define TALUS_OPCODE_ENQUEUE 0x0bu
+#define TALUS_OPCODE_SYNC 0x2bu
+
+#define TALUS_CP_QUEUE_DEPTH 8u
+#define TALUS_CP_CONTEXTS 32u /* per core */
+#define TALUS_CP_CONTEXT_WORDS 8u /* 64 bits each */
+#define TALUS_CB_COUNT 32u
+#define TALUS_SEM_COUNT 32u /* per PE; 32-bit counters, zero at reset */
+#define TALUS_RE_BANKS 4u
+#define TALUS_RE_BANK_ROWS 32u
+#define TALUS_RE_BANK_COLS 32u
+
+/* Units: funct3 of custom-0, and bit numbers of CP_DRAIN's mask. X(name, value, meaning) */
+#define TALUS_UNITS(X)                                                                             \
+    X(TALUS_UNIT_FI_IN, 0, "fabric interface, fabric -> local memory")                             \
+    X(TALUS_UNIT_FI_OUT, 1, "fabric interface, local memory -> fabric")                            \
+    X(TALUS_UNIT_MLU, 2, "memory layout unit")                                                     \
+    X(TALUS_UNIT_DPE, 3, "dot product engine")                                                     \
+    X(TALUS_UNIT_RE, 4, "reduction engine")                                                        \
+    X(TALUS_UNIT_SE, 5, "SIMD engine")
+enum talus_unit { TALUS_UNITS(TALUS_ENUM_VALUE) TALUS_UNIT_COUNT = 6 };
+
+/* Element types in commands. X(name, value, meaning) */
+#define TALUS_CP_TYPES(X)                                                                          \
+    X(TALUS_CP_FP32, 0, "IEEE binary32")                                                           \
+    X(TALUS_CP_FP16, 1, "IEEE binary16")                                                           \
+    X(TALUS_CP_BF16, 2, "bfloat16")                                                                \
+    X(TALUS_CP_INT32, 3, "two's complement")                                                       \
+    X(TALUS_CP_INT8, 4, "two's complement")                                                        \
+    X(TALUS_CP_UINT8, 5, "")                                                                       \
+    X(TALUS_CP_INT64, 6, "index lists only")
+enum talus_cp_type { TALUS_CP_TYPES(TALUS_ENUM_VALUE) TALUS_CP_TYPE_LAST = 15 };
+
+/* Local operand: one 64-bit word of a context.
+ *   bits 7:0   CB id 0..31, or TALUS_DIRECT: no CB, `offset` is a local-memory offset and the program
+ *              orders accesses itself (CP_DRAIN, or one queue's order)
+ *   bits 31:8  offset in bytes: consumer: from the head; producer: from the reserved space
+ *   bits 55:32 pop (consumer) or push (producer) bytes; 0 = leaves head or tail as they are; a
+ *              producer with 0 writes into the space that its queue reserved last
+ *   bits 63:56 zero */
+#define TALUS_DIRECT 0xffu
+#define TALUS_OPERAND(cb, offset, move)                                                            \
+    ((uint64_t)(uint8_t)(cb) | ((uint64_t)((offset)&0xffffffu) << 8) |                             \
+     ((uint64_t)((move)&0xffffffu) << 32))
+#define TALUS_OPERAND_CB(word) ((uint32_t)((word)&0xffu))
+#define TALUS_OPERAND_OFFSET(word) ((uint32_t)(((word) >> 8) & 0xffffffu))
+#define TALUS_OPERAND_MOVE(word) ((uint32_t)(((word) >> 32) & 0xffffffu))
+
+/* Two 32-bit halves of a register or word. */
+#define TALUS_PAIR(low, high) ((uint64_t)(uint32_t)(low) | ((uint64_t)(uint32_t)(high) << 32))
+
+/* ---- custom-0 sheets. X(name, unit, funct7, rs1, rs2, context words, completion and rounding) ------
+ * Rows and bytes are > 0 unless a sheet says otherwise. "pair(a, b)" is TALUS_PAIR. Pitches in bytes. */
+#define TALUS_COMMANDS(X)                                                                          \
+    X(TALUS_FI_DMA_IN, TALUS_UNIT_FI_IN, 0, "fabric address of row 0",                             \
+      "pair(bytes per row, rows)",                                                                 \
+      "w0 destination (producer); w1 pair(source pitch, destination pitch)",                       \
+      "2-D copy, any alignment; complete when the last byte is in local memory")                   \
+    X(TALUS_FI_DMA_INDEXED, TALUS_UNIT_FI_IN, 1, "fabric address of table row 0",                  \
+      "pair(bytes per row, number of indices)",                                                    \
+      "w0 destination (producer); w1 pair(table pitch, destination pitch); w2 index list (consumer, " \
+      "tightly packed); w3 rows in the table; w4 index type (INT32 or INT64)",                     \
+      "row[i] = table + index[i] * pitch; an index < 0 or >= w3 faults (TALUS_TRAP_INDEX) before any " \
+      "row of the command is read; complete as DMA_IN; number of indices may be 0")                \
+    X(TALUS_FI_DMA_OUT, TALUS_UNIT_FI_OUT, 0, "fabric address of row 0",                           \
+      "pair(bytes per row, rows)",                                                                 \
+      "w0 source (consumer); w1 pair(source pitch, destination pitch)",                            \
+      "2-D copy, any alignment; complete when memory has acknowledged the last byte")              \
+    X(TALUS_MLU_COPY, TALUS_UNIT_MLU, 0, "pair(bytes per row, rows)", "0",                         \
+      "w0 destination (producer); w1 source (consumer); w2 pair(source pitch, destination pitch)", \
+      "2-D copy within local memory; ranges must not overlap")                                     \
+    X(TALUS_MLU_TRANSPOSE, TALUS_UNIT_MLU, 1, "pair(columns, rows) of the source",                 \
+      "element bytes: 1, 2, 4",                                                                    \
+      "w0 destination (producer); w1 source (consumer); w2 pair(source pitch, destination pitch)", \
+      "destination[c][r] = source[r][c]; ranges must not overlap")                                 \
+    X(TALUS_MLU_FILL, TALUS_UNIT_MLU, 2, "pair(bytes per row, rows)", "byte value",                \
+      "w0 destination (producer); w2 pair(0, destination pitch)", "fills")                         \
+    X(TALUS_DPE_MATMUL, TALUS_UNIT_DPE, 0, "pair(m | n << 16, k): m, n in 1..32, k >= 1",          \
+      "bank | accumulate << 8 | type << 16 (FP16, BF16, INT8)",                                    \
+      "w0 A: m rows of k elements (consumer); w1 B: n rows of k elements (consumer); w2 pair(A pitch, " \
+      "B pitch)",                                                                                  \
+      "bank[i][j] = (accumulate ? bank[i][j] : +0) then, k ascending, fma(A[i][k], B[j][k], acc): FP32, " \
+      "round to nearest even, subnormals kept, NaN canonical; INT8: INT32 wrapping; rows and columns " \
+      "outside m x n are untouched; bank rows and RE commands on one bank are interlocked in issue " \
+      "order of the core")                                                                         \
+    X(TALUS_RE_LOAD, TALUS_UNIT_RE, 0, "pair(m | n << 16, 0)",                                     \
+      "bank | mode << 8 (0: zero, 1: one row of n 32-bit values for all rows, 2: m rows)",         \
+      "w1 source (consumer; modes 1, 2); w2 pair(source pitch, 0)", "presets accumulators (bias)") \
+    X(TALUS_RE_STORE, TALUS_UNIT_RE, 1, "pair(m | n << 16, 0)",                                    \
+      "bank | function << 8 | destination type << 16 (FP32, FP16, BF16; INT32 with function NONE)", \
+      "w0 destination (producer); w2 pair(0, destination pitch)",                                  \
+      "drains m x n through the SE's function and conversion; one row of up to 32 elements a clock; " \
+      "rounding: nearest even, FP16 overflow to infinity")                                         \
+    X(TALUS_SE_UNARY, TALUS_UNIT_SE, 0, "pair(elements per row, rows)",                            \
+      "function | source type << 8 | destination type << 16",                                      \
+      "w0 destination (producer); w1 source (consumer); w2 pair(source pitch, destination pitch)", \
+      "computed in FP32, then converted (nearest even; to integers: nearest even, saturating, NaN to " \
+      "0); INT32 <-> INT32 with NONE is a copy; INT32 to FP32 rounds to nearest even")             \
+    X(TALUS_SE_BINARY, TALUS_UNIT_SE, 1, "pair(elements per row, rows)",                           \
+      "operation | source types << 8 | destination type << 16",                                    \
+      "w0 destination (producer); w1 first source (consumer); w2 pair(first source pitch, destination " \
+      "pitch); w3 second source (consumer); w4 pair(second source pitch; 0 = one row for all, 0)", \
+      "computed in FP32, one rounding each to nearest even; then converted")                       \
+    X(TALUS_SE_SCALE, TALUS_UNIT_SE, 2, "pair(elements per row, rows)",                            \
+      "source type << 8 | destination type << 16",                                                 \
+      "w0 destination (producer); w1 source (consumer); w2 pair(source pitch, destination pitch); w3 " \
+      "pair(scale, offset) as FP32 bit patterns",                                                  \
+      "fma(x, scale, offset) in FP32, one rounding; then converted")                               \
+    X(TALUS_SE_ROW_ACCUMULATE, TALUS_UNIT_SE, 3, "pair(elements per row, rows): rows in 0..128",   \
+      "mode (TALUS_SE_POOL_*) | source type << 8 | accumulate << 24",                              \
+      "w0 destination: one FP32 row (producer, or with accumulate also read); w1 source rows (consumer); " \
+      "w2 pair(source pitch, 0)",                                                                  \
+      "acc = accumulate ? destination : (sum: +0, max: -inf), then row by row, ascending: acc + x or " \
+      "max(acc, x) in FP32, nearest even; a NaN operand gives NaN in both modes")
+
+#define TALUS_COMMAND_VALUE(name, unit, funct7, ...) name = (((unit) << 8) | (funct7)),
+enum talus_command { TALUS_COMMANDS(TALUS_COMMAND_VALUE) TALUS_COMMAND_LAST = 0xffff };
+#define TALUS_COMMAND_UNIT(command) (((unsigned)(command) >> 8) & 7u)
+#define TALUS_COMMAND_FUNCT7(command) ((unsigned)(command)&0x7fu)
+
+/* SE functions. tanh and sigmoid come from tables with linear or quadratic interpolation; the bound is
+ * the largest |error| against the exact function over all FP32 inputs. X(name, value, meaning) */
+#define TALUS_SE_FUNCTIONS(X)                                                                      \
+    X(TALUS_SE_NONE, 0, "identity")                                                                \
+    X(TALUS_SE_RELU, 1, "x > 0 ? x : +0; NaN stays")                                               \
+    X(TALUS_SE_SIGMOID, 2, "absolute error <= 2^-20")                                              \
+    X(TALUS_SE_TANH, 3, "absolute error <= 2^-20")                                                 \
+    X(TALUS_SE_EXP, 4, "relative error <= 2^-20")                                                  \
+    X(TALUS_SE_GELU, 5, "erf form; absolute error <= 2^-20 * max(1, |x|)")
+enum talus_se_function { TALUS_SE_FUNCTIONS(TALUS_ENUM_VALUE) TALUS_SE_FUNCTION_LAST = 15 };
+
+#define TALUS_SE_OPERATIONS(X)                                                                     \
+    X(TALUS_SE_ADD, 0, "")                                                                         \
+    X(TALUS_SE_SUB, 1, "first - second")                                                           \
+    X(TALUS_SE_MUL, 2, "")                                                                         \
+    X(TALUS_SE_MAX, 3, "NaN if either is NaN")                                                     \
+    X(TALUS_SE_MIN, 4, "NaN if either is NaN")
+enum talus_se_operation { TALUS_SE_OPERATIONS(TALUS_ENUM_VALUE) TALUS_SE_OPERATION_LAST = 15 };
+
+#define TALUS_SE_POOL_SUM 0u
+#define TALUS_SE_POOL_MAX 1u
+#define TALUS_SE_MAX_ROWS 128u
+
+/* ---- custom-1 sheets. X(name, funct3, funct7, rd, rs1, rs2, meaning) ------------------------------ */
+#define TALUS_SYNC_OPERATIONS(X)                                                                   \
+    X(TALUS_CTX_SET, 0, 0, "context (immediate)", "word value", "word index",                      \
+      "contexts[core][rd].word[rs2] = rs1")                                                        \
+    X(TALUS_CTX_SET2, 0, 1, "context (immediate)", "word 0", "word 1", "sets words 0 and 1")       \
+    X(TALUS_CTX_SET3, 0, 2, "context (immediate)", "word 2", "word 3", "sets words 2 and 3")       \
+    X(TALUS_CB_CONFIG, 1, 0, "-", "CB id", "pair(base offset, depth): multiples of 64",            \
+      "configures an idle CB and empties it; depth 0 frees it")                                    \
+    X(TALUS_CB_WAIT_DATA, 1, 1, "local address of the head", "CB id", "bytes",                     \
+      "blocks until that many bytes are committed; the core is the consumer")                      \
+    X(TALUS_CB_POP, 1, 2, "-", "CB id", "bytes", "frees bytes at the head; the core is the consumer") \
+    X(TALUS_CB_WAIT_SPACE, 1, 3, "local address of the tail", "CB id", "bytes",                    \
+      "blocks until that much space is free; the core is the producer")                            \
+    X(TALUS_CB_PUSH, 1, 4, "-", "CB id", "bytes", "commits bytes at the tail; the core is the producer") \
+    X(TALUS_CB_OCCUPANCY, 1, 5, "bytes committed", "CB id", "-", "")                               \
+    X(TALUS_SEM_WAIT, 2, 0, "-", "semaphore", "value",                                             \
+      "blocks until the PE's semaphore >= value (unsigned), then subtracts value")                 \
+    X(TALUS_SEM_POST, 2, 1, "-", "semaphore | row << 8 | col << 16", "value",                      \
+      "adds value to a semaphore of the PE at (row, col) of the sub-grid, over the NoC; row = col = " \
+      "0xff: of every PE of the sub-grid. Posted: retires at once; ordered after the core's earlier posts") \
+    X(TALUS_SEM_READ, 2, 2, "value", "semaphore", "-", "")                                         \
+    X(TALUS_CP_DRAIN, 3, 0, "-", "mask of units (bit = enum talus_unit)", "-",                     \
+      "blocks until this core's commands on these units are complete")                             \
+    X(TALUS_CP_CORE, 3, 1, "0 on core A, 1 on core B", "-", "-", "")
+
+#define TALUS_SYNC_VALUE(name, funct3, funct7, ...) name = (((funct3) << 8) | (funct7)),
+enum talus_sync_operation { TALUS_SYNC_OPERATIONS(TALUS_SYNC_VALUE) TALUS_SYNC_LAST = 0xffff };
+
+#endif
