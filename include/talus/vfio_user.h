@@ -1,17 +1,19 @@
 /* vfio-user: the wire protocol between a client that drives a PCI device and the process that
- * implements it (QEMU, docs/interop/vfio-user, protocol version 0.1 as QEMU and libvfio-user speak it).
+ * implements it (QEMU, docs/interop/vfio-user, protocol version 0.1 as QEMU and libvfio-user speak
+ * it).
  *
  * Both the driver's client and the simulator's server include this file. It is plain C11 and C++20
- * and holds no function. All fields are in the host's byte order and naturally aligned; every struct
- * below is the payload that follows `struct vfio_user_header`, and stands on the wire exactly as here.
+ * and holds no function. All fields are in the host's byte order and naturally aligned; every
+ * struct below is the payload that follows `struct vfio_user_header`, and stands on the wire
+ * exactly as here.
  *
  * Conventions ("Message sizes", "Header"):
  *  - `size` in the header counts the header itself.
  *  - An error reply is a bare header with VFIO_USER_FLAG_ERROR and an errno value in `error`.
  *  - `argsz` of a request is the most payload that the client takes in the reply; in a reply it is
- *    the payload needed. If a reply's argsz is above the request's, only the fixed part was sent (and
- *    no file descriptor): ask again with a larger argsz. In DMA_MAP and SET_IRQS, which have no reply
- *    payload, argsz is the size of the request's own payload.
+ *    the payload needed. If a reply's argsz is above the request's, only the fixed part was sent
+ * (and no file descriptor): ask again with a larger argsz. In DMA_MAP and SET_IRQS, which have no
+ * reply payload, argsz is the size of the request's own payload.
  *  - File descriptors travel as SCM_RIGHTS ancillary data, attached to the message's first byte.
  *  - Requests in both directions share one socket; a reply is told from a request by the type bits,
  *    never by its id, since each side numbers its own requests.
@@ -31,7 +33,8 @@ extern "C" {
 
 /* ---- Header ---------------------------------------------------------------------------------- */
 
-/* Commands. 14 is a retired number (DIRTY_PAGES in drafts before 0.1) and is answered with ENOTSUP. */
+/* Commands. 14 is a retired number (DIRTY_PAGES in drafts before 0.1) and is answered with ENOTSUP.
+ */
 enum vfio_user_command {
     VFIO_USER_VERSION = 1,
     VFIO_USER_DMA_MAP = 2,
@@ -74,8 +77,8 @@ VFIO_USER_ASSERT(sizeof(struct vfio_user_header) == 16);
 #define VFIO_USER_MAJOR 0u
 #define VFIO_USER_MINOR 1u
 
-/* Followed by an optional NUL-terminated JSON text {"capabilities": {...}}. The reply's major equals
- * the request's, its minor is not above it. */
+/* Followed by an optional NUL-terminated JSON text {"capabilities": {...}}. The reply's major
+ * equals the request's, its minor is not above it. */
 struct vfio_user_version {
     uint16_t major;
     uint16_t minor;
@@ -99,8 +102,9 @@ VFIO_USER_ASSERT(sizeof(struct vfio_user_version) == 4);
 #define VFIO_USER_DMA_FLAG_READ 0x1u  /* the device may read the region */
 #define VFIO_USER_DMA_FLAG_WRITE 0x2u /* the device may write the region */
 
-/* With one file descriptor: the server maps it from `offset`. Without: the server reaches the region
- * by VFIO_USER_DMA_READ/WRITE, and offset is zero. No reply payload. EEXIST if it overlaps a mapping. */
+/* With one file descriptor: the server maps it from `offset`. Without: the server reaches the
+ * region by VFIO_USER_DMA_READ/WRITE, and offset is zero. No reply payload. EEXIST if it overlaps a
+ * mapping. */
 struct vfio_user_dma_map {
     uint32_t argsz; /* 32 */
     uint32_t flags; /* VFIO_USER_DMA_FLAG_* */
@@ -111,10 +115,10 @@ struct vfio_user_dma_map {
 VFIO_USER_ASSERT(sizeof(struct vfio_user_dma_map) == 32);
 VFIO_USER_ASSERT(offsetof(struct vfio_user_dma_map, address) == 16);
 
-/* Address and size equal those of one earlier map (ENOENT else). The reply repeats the request; once
- * it is out nothing touches the memory any more. `flags` is zero: "unmap all" of the kernel's VFIO
- * is no part of the text; the server accepts it as the flag below with address and size zero, since
- * existing clients send it. */
+/* Address and size equal those of one earlier map (ENOENT else). The reply repeats the request;
+ * once it is out nothing touches the memory any more. `flags` is zero: "unmap all" of the kernel's
+ * VFIO is no part of the text; the server accepts it as the flag below with address and size zero,
+ * since existing clients send it. */
 struct vfio_user_dma_unmap {
     uint32_t argsz; /* >= 24 */
     uint32_t flags;
@@ -255,8 +259,8 @@ VFIO_USER_ASSERT(sizeof(struct vfio_user_irq_info) == 16);
 #define VFIO_USER_IRQ_SET_ACTION_TYPE_MASK 0x38u
 
 /* Followed by `count` bytes of 0/1 for DATA_BOOL. DATA_EVENTFD carries `count` file descriptors, or
- * none to take the range's eventfds away. DATA_NONE | ACTION_TRIGGER with start = count = 0 disables
- * the index. No reply payload. */
+ * none to take the range's eventfds away. DATA_NONE | ACTION_TRIGGER with start = count = 0
+ * disables the index. No reply payload. */
 struct vfio_user_irq_set {
     uint32_t argsz; /* this struct and the data after it */
     uint32_t flags;
