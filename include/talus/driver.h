@@ -170,8 +170,10 @@ TALUS_DRV_API void talus_drv_close(talus_drv_device* device);
 
 typedef struct talus_drv_device_info {
     size_t struct_size;
-    char name[128];            /**< BDF, socket path, or "sim" */
-    char transport[16];        /**< "vfio-user" */
+    char name[128];     /**< BDF, socket path, or "sim" */
+    char transport[16]; /**< "vfio-user" */
+    char product[16];   /**< "talus-t2" */
+    char serial[16];
     char firmware_version[32]; /**< "0.1.0"; "" before the firmware runs */
     char boot_state_name[16];  /**< "READY" */
     uint32_t simulated;        /**< 1 = a simulator stands in for the chip; say so to the user */
@@ -186,11 +188,13 @@ typedef struct talus_drv_device_info {
     uint64_t clock_hz; /**< of PEs and NoC; device_cycles count these */
     uint64_t dram_bytes;
     uint64_t lls_bytes;          /**< software-managed scratch SRAM */
-    uint64_t local_memory_bytes; /**< of one PE */
+    uint64_t local_memory_bytes; /**< of one PE, what a kernel may use */
     uint64_t dram_base;          /**< device addresses */
     uint64_t lls_base;
     uint32_t max_queues; /**< I/O queue pairs */
     uint32_t max_queue_entries;
+    uint32_t max_args_bytes;   /**< of a launch */
+    uint32_t max_sgl;          /**< entries of a scatter list */
     uint32_t shadow_doorbells; /**< 1 = in use */
     uint32_t reserved;
 } talus_drv_device_info;
@@ -200,17 +204,15 @@ TALUS_DRV_API TALUS_DRV_CHECK talus_drv_status talus_drv_get_info(talus_drv_devi
 
 typedef struct talus_drv_telemetry {
     size_t struct_size;
-    uint64_t heartbeat;    /**< counts the control firmware's beats */
-    uint64_t device_clock; /**< device time in cycles of clock_hz since power-on */
+    uint64_t heartbeat;       /**< counts the control firmware's beats */
+    uint64_t heartbeat_clock; /**< device_clock of the last beat */
+    uint64_t device_clock;    /**< device time in cycles of clock_hz since its reset */
     uint64_t clock_hz;
-    int32_t temperature_mc;   /**< die, milli-degrees Celsius; modelled on a simulated device */
-    uint32_t power_mw;        /**< milliwatts; modelled on a simulated device */
-    uint32_t throttle_reason; /**< 0 = full clock */
+    uint64_t commands_completed; /**< completions posted since reset */
+    int32_t temperature_mc;      /**< junction, milli-degrees Celsius; modelled if simulated */
+    uint32_t power_mw;           /**< card, milliwatts; modelled if simulated */
     uint32_t boot_state;
-    uint64_t correctable_errors;
-    uint64_t uncorrectable_errors;
-    uint64_t commands_completed;
-    uint64_t commands_failed;
+    uint32_t post_code;
 } talus_drv_telemetry;
 
 /** Reads the status page: no side effect on the device, no command. */
@@ -299,32 +301,42 @@ typedef enum talus_drv_opcode {
     TALUS_DRV_NOP = 5       /**< completes; used to measure the road */
 } talus_drv_opcode;
 
-/** The command starts only after every earlier command of its queue has completed, and later ones
- *  only after it. Without it commands of a queue may overlap in any order. Submit a request as
- *  copies in, fenced launch(es), fenced copy out. */
-#define TALUS_DRV_COMMAND_FENCE 1u
+/* Commands of one queue execute one after another, in order: a command sees the data of all earlier
+ * ones, and a request is submitted as copies in, launches, copies out in one batch. After a failed
+ * command the rest of its batch completes as aborted; the next batch executes. Different queues run
+ * side by side. */
 
 typedef struct talus_drv_copy {
-    uint64_t source;
-    uint64_t destination;
-    uint64_t bytes;
+    uint64_t source;      /**< H2D: IOVA; D2H and D2D: device address */
+    uint64_t destination; /**< H2D and D2D: device address; D2H: IOVA */
+    uint64_t bytes;       /**< > 0 */
+    /** 0: the host side is one range. Else the host side's IOVA names a list of this many
+     *  talus_drv_sgl_entry in host memory, whose bytes add up to `bytes`. Not for D2D. */
+    uint32_t sgl_count;
+    uint32_t reserved;
 } talus_drv_copy;
 
+typedef struct talus_drv_sgl_entry {
+    uint64_t iova;
+    uint32_t bytes;
+    uint32_t reserved; /**< 0 */
+} talus_drv_sgl_entry;
+
 typedef struct talus_drv_launch {
-    uint64_t entry; /**< device address of kernel_main in LLS */
-    uint64_t args;  /**< device address of the argument block, 0 = none */
-    uint32_t args_bytes;
-    uint8_t row; /**< sub-grid's origin and size in PEs; rows = cols = 0: the whole grid */
+    uint64_t entry;      /**< device address of the kernel image's first instruction, in LLS */
+    uint64_t args;       /**< device address of the argument block, 64-byte aligned; 0 = none */
+    uint32_t args_bytes; /**< at most info.max_args_bytes */
+    uint32_t timeout_us; /**< device time after which the device kills the job; 0 = none */
+    uint8_t row;         /**< sub-grid's top left PE and its size; */
     uint8_t col;
-    uint8_t rows;
+    uint8_t rows; /**< rows = cols = 0: the whole grid */
     uint8_t cols;
-    uint64_t image;       /**< device address of the kernel's image in LLS */
-    uint64_t image_bytes; /**< its size, for prefetch into the PEs' instruction path; 0 = unknown */
+    uint32_t reserved;
 } talus_drv_launch;
 
 typedef struct talus_drv_command {
     uint32_t opcode;    /**< talus_drv_opcode */
-    uint32_t flags;     /**< TALUS_DRV_COMMAND_* */
+    uint32_t flags;     /**< 0 */
     uint64_t user_data; /**< comes back in the completion */
     union {
         talus_drv_copy copy;
@@ -335,9 +347,12 @@ typedef struct talus_drv_command {
 
 typedef struct talus_drv_completion {
     uint64_t user_data;     /**< of the command */
-    uint64_t device_cycles; /**< admission to completion, in cycles of clock_hz */
-    uint64_t aux;           /**< per opcode; of a fault: the faulting address or PC */
-    uint32_t cid;           /**< as talus_drv_submit gave it */
+    uint64_t device_cycles; /**< admission of the batch to this completion, in cycles of clock_hz */
+    uint64_t result;        /**< COPY: bytes; LAUNCH: the kernel's result word */
+    uint32_t exec_cycles;   /**< execution of the command alone */
+    uint32_t
+        launch_cycles; /**< LAUNCH: receipt by the control core to the first kernel instruction */
+    uint32_t cid;      /**< as talus_drv_submit gave it */
     uint16_t device_status; /**< 0 = success; see talus_drv_device_status_name */
     uint16_t reserved;
 } talus_drv_completion;
@@ -365,6 +380,26 @@ TALUS_DRV_API TALUS_DRV_CHECK talus_drv_status talus_drv_poll(talus_drv_queue* q
 
 /** Commands submitted and not yet taken as completions. */
 TALUS_DRV_API size_t talus_drv_in_flight(const talus_drv_queue* queue);
+
+/** Why the queue's last faulting job failed. */
+typedef struct talus_drv_fault {
+    size_t struct_size;
+    uint64_t pc;           /**< of the instruction, or of the faulting command's issue */
+    uint64_t kernel_entry; /**< pc - kernel_entry is the offset in the kernel's image */
+    uint64_t tval;         /**< address, instruction, CB id ...: see the cause */
+    uint64_t detail[4];    /**< kernel error: the kernel's own words */
+    uint64_t cycle;        /**< device clock */
+    uint32_t cause;        /**< trap cause (talus/hw/interrupts.h); kernel error: its own code */
+    uint32_t core;         /**< 0 = A, 1 = B, 0xff = control core */
+    uint32_t cid;
+    uint16_t device_status;
+    uint8_t row; /**< of the PE, relative to the sub-grid */
+    uint8_t col;
+} talus_drv_fault;
+
+/** Fetches the record of the queue's latest job fault. NOT_FOUND when there is none. */
+TALUS_DRV_API TALUS_DRV_CHECK talus_drv_status talus_drv_get_fault(talus_drv_queue* queue,
+                                                                   talus_drv_fault* fault);
 
 /** Copies between any host memory and device memory through the queue's own bounce buffer, and
  *  returns when it is done. The queue must be empty. For set-up (weights, kernel images); requests
