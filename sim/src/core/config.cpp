@@ -1,0 +1,156 @@
+#include "config.hpp"
+
+#include <filesystem>
+#include <type_traits>
+
+#include <fmt/format.h>
+#include <toml++/toml.h>
+
+namespace talus::sim {
+
+namespace {
+
+std::string where(const std::string& file, const toml::node& node) {
+    return fmt::format("{}:{}", file, node.source().begin.line);
+}
+
+template <typename T>
+void read_value(const toml::node& node, const std::string& at, const std::string& key, T& out,
+                double lowest, double highest) {
+    if constexpr (std::is_same_v<T, bool>) {
+        const auto value = node.value_exact<bool>();
+        if (!value) {
+            throw ConfigError(fmt::format("{}: {} must be true or false", at, key));
+        }
+        out = *value;
+    } else if constexpr (std::is_floating_point_v<T>) {
+        if (!node.is_number()) {
+            throw ConfigError(fmt::format("{}: {} must be a number", at, key));
+        }
+        const double value = *node.value<double>();
+        if (!(value >= lowest && value <= highest)) {
+            throw ConfigError(
+                fmt::format("{}: {} = {} is outside {}..{}", at, key, value, lowest, highest));
+        }
+        out = value;
+    } else {
+        const auto value = node.value_exact<std::int64_t>();
+        if (!value) {
+            throw ConfigError(fmt::format("{}: {} must be an integer", at, key));
+        }
+        if (*value < static_cast<std::int64_t>(lowest) ||
+            *value > static_cast<std::int64_t>(highest)) {
+            throw ConfigError(fmt::format("{}: {} = {} is outside {}..{}", at, key, *value,
+                                          static_cast<std::int64_t>(lowest),
+                                          static_cast<std::int64_t>(highest)));
+        }
+        out = static_cast<T>(*value);
+    }
+}
+
+/// Rules between keys.
+void check(const Config& c, const std::string& file) {
+    const auto require = [&](bool ok, const char* text) {
+        if (!ok) {
+            throw ConfigError(fmt::format("{}: {}", file, text));
+        }
+    };
+    const auto power_of_two = [](std::uint64_t value) { return (value & (value - 1)) == 0; };
+    require(c.sram.scratch_bytes <= c.sram.bytes, "sram.scratch_bytes is above sram.bytes");
+    require(c.sram.bytes % (32u << 20) == 0 && c.sram.scratch_bytes % (32u << 20) == 0,
+            "shared SRAM is split at 32 MiB granularity: sram.bytes and sram.scratch_bytes must be "
+            "multiples of 33554432");
+    require(power_of_two(c.hart.icache_bytes), "hart.icache_bytes must be a power of two");
+    require(c.local.bytes == 0x60000, "local.bytes must be 393216: the address map fixes it");
+    require(c.fi.request_bytes % 64 == 0, "fi.request_bytes must be a multiple of 64");
+    require(c.power.idle_mw <= c.power.typical_mw && c.power.typical_mw <= c.power.tdp_mw,
+            "power: idle_mw <= typical_mw <= tdp_mw must hold");
+}
+
+Config from_table(const toml::table& root, const std::string& file) {
+    Config config;
+    for (const auto& [key, node] : root) {
+        bool known = false;
+#define TALUS_CONFIG_KNOWN(section, Struct, table) known = known || key == #section;
+        TALUS_CONFIG_SECTIONS(TALUS_CONFIG_KNOWN)
+#undef TALUS_CONFIG_KNOWN
+        if (!known) {
+            throw ConfigError(
+                fmt::format("{}: unknown key '{}'", where(file, node), std::string_view(key)));
+        }
+        if (!node.is_table()) {
+            throw ConfigError(
+                fmt::format("{}: '{}' must be a table", where(file, node), std::string_view(key)));
+        }
+    }
+#define TALUS_CONFIG_KEY(name, type, lowest, highest) known = known || key == #name;
+#define TALUS_CONFIG_READ(name, type, lowest, highest)                                             \
+    {                                                                                              \
+        const toml::node* node = table->get(#name);                                                \
+        if (node == nullptr) {                                                                     \
+            throw ConfigError(fmt::format("{}: missing key '{}.{}'", file, section, #name));       \
+        }                                                                                          \
+        read_value(*node, where(file, *node), fmt::format("{}.{}", section, #name), part.name,     \
+                   static_cast<double>(lowest), static_cast<double>(highest));                     \
+    }
+#define TALUS_CONFIG_SECTION(section_name, Struct, rows)                                           \
+    {                                                                                              \
+        const char* const section = #section_name;                                                 \
+        const toml::table* table = root[section].as_table();                                       \
+        if (table == nullptr) {                                                                    \
+            throw ConfigError(fmt::format("{}: missing table [{}]", file, section));               \
+        }                                                                                          \
+        for (const auto& [key, node] : *table) {                                                   \
+            bool known = false;                                                                    \
+            rows(TALUS_CONFIG_KEY) if (!known) {                                                   \
+                throw ConfigError(fmt::format("{}: unknown key '{}.{}'", where(file, node),        \
+                                              section, std::string_view(key)));                    \
+            }                                                                                      \
+        }                                                                                          \
+        auto& part = config.section_name;                                                          \
+        rows(TALUS_CONFIG_READ)                                                                    \
+    }
+    TALUS_CONFIG_SECTIONS(TALUS_CONFIG_SECTION)
+#undef TALUS_CONFIG_SECTION
+#undef TALUS_CONFIG_READ
+#undef TALUS_CONFIG_KEY
+    check(config, file);
+    return config;
+}
+
+} // namespace
+
+Config Config::parse(std::string_view text, const std::string& name) {
+    try {
+        return from_table(toml::parse(text, name), name);
+    } catch (const toml::parse_error& error) {
+        throw ConfigError(fmt::format("{}:{}: {}", name, error.source().begin.line,
+                                      std::string_view(error.description())));
+    }
+}
+
+Config Config::load(const std::string& path) {
+    if (!std::filesystem::is_regular_file(path)) {
+        throw ConfigError(fmt::format("{}: no such configuration file", path));
+    }
+    try {
+        return from_table(toml::parse_file(path), path);
+    } catch (const toml::parse_error& error) {
+        throw ConfigError(fmt::format("{}:{}: {}", path, error.source().begin.line,
+                                      std::string_view(error.description())));
+    }
+}
+
+std::string Config::default_path() {
+    std::error_code error;
+    const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
+    const std::filesystem::path path =
+        program.parent_path().parent_path() / "share/talus/config/t2.toml";
+    if (error || !std::filesystem::is_regular_file(path, error)) {
+        throw ConfigError(fmt::format("default configuration {} not found; name one with --config",
+                                      path.string()));
+    }
+    return path.string();
+}
+
+} // namespace talus::sim

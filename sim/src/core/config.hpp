@@ -1,0 +1,212 @@
+// The typed configuration of a simulated device, read from a TOML file (sim/config/t2.toml). The
+// file holds every number with its unit and source; this table holds names, types and ranges. A key
+// is in both or in neither: unknown, missing, ill-typed and out-of-range keys are errors.
+//
+// To add a number: one row here, one line in every file of sim/config.
+#ifndef TALUS_SIM_CORE_CONFIG_HPP
+#define TALUS_SIM_CORE_CONFIG_HPP
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace talus::sim {
+
+// X(name, type, lowest, highest): type is u32, u64, f64 or flag (bool; its range is ignored).
+
+#define TALUS_CONFIG_DEVICE(X)                                                                     \
+    X(generation, u32, 1, 3)                                                                       \
+    X(clock_khz, u32, 100000, 4000000)
+
+#define TALUS_CONFIG_GRID(X)                                                                       \
+    X(rows, u32, 1, 16)                                                                            \
+    X(cols, u32, 1, 16)
+
+#define TALUS_CONFIG_HART(X)                                                                       \
+    X(run_ahead_clocks, u32, 1, 65536)                                                             \
+    X(icache_bytes, u32, 0, 1 << 20)                                                               \
+    X(local_load_clocks, u32, 1, 1000)                                                             \
+    X(mmio_clocks, u32, 1, 10000)
+
+#define TALUS_CONFIG_CONTROL(X)                                                                    \
+    X(sram_load_clocks, u32, 1, 1000)                                                              \
+    X(rom_load_clocks, u32, 1, 1000)                                                               \
+    X(system_register_clocks, u32, 1, 10000)                                                       \
+    X(launch_broadcast_clocks, u32, 1, 10000)
+
+#define TALUS_CONFIG_LOCAL(X)                                                                      \
+    X(bytes, u64, 65536, 1 << 24)                                                                  \
+    X(bytes_per_clock, u32, 1, 65536)
+
+#define TALUS_CONFIG_CP(X)                                                                         \
+    X(dispatch_clocks, u32, 0, 1000)                                                               \
+    X(sync_clocks, u32, 1, 1000)                                                                   \
+    X(stall_limit_clocks, u32, 0, 0x7fffffff)
+
+#define TALUS_CONFIG_FI(X)                                                                         \
+    X(in_bytes_per_clock, u32, 1, 4096)                                                            \
+    X(out_bytes_per_clock, u32, 1, 4096)                                                           \
+    X(max_requests, u32, 1, 65536)                                                                 \
+    X(request_bytes, u32, 64, 65536)                                                               \
+    X(startup_clocks, u32, 0, 1000)
+
+#define TALUS_CONFIG_MLU(X)                                                                        \
+    X(bytes_per_clock, u32, 1, 4096)                                                               \
+    X(startup_clocks, u32, 0, 1000)
+
+#define TALUS_CONFIG_DPE(X)                                                                        \
+    X(fp16_macs_per_clock, u32, 1, 1 << 20)                                                        \
+    X(int8_macs_per_clock, u32, 1, 1 << 20)                                                        \
+    X(startup_clocks, u32, 0, 1000)
+
+#define TALUS_CONFIG_RE(X)                                                                         \
+    X(drain_elements_per_clock, u32, 1, 4096)                                                      \
+    X(startup_clocks, u32, 0, 1000)
+
+#define TALUS_CONFIG_SE(X)                                                                         \
+    X(operations_per_clock, u32, 1, 4096)                                                          \
+    X(startup_clocks, u32, 0, 1000)
+
+#define TALUS_CONFIG_NOC(X)                                                                        \
+    X(pe_port_bytes_per_clock, u32, 1, 4096)                                                       \
+    X(traverse_clocks, u32, 0, 10000)                                                              \
+    X(hop_clocks, u32, 0, 1000)                                                                    \
+    X(packet_bytes, u32, 64, 65536)
+
+#define TALUS_CONFIG_SRAM(X)                                                                       \
+    X(bytes, u64, 1 << 20, 1ull << 34)                                                             \
+    X(scratch_bytes, u64, 1 << 20, 1ull << 28)                                                     \
+    X(slices, u32, 1, 1024)                                                                        \
+    X(slice_bytes_per_clock, u32, 1, 65536)                                                        \
+    X(slice_interleave_bytes, u32, 64, 1 << 20)                                                    \
+    X(access_clocks, u32, 1, 10000)
+
+#define TALUS_CONFIG_DRAM(X)                                                                       \
+    X(bytes, u64, 1 << 20, 1ull << 36)                                                             \
+    X(channels, u32, 1, 1024)                                                                      \
+    X(channel_interleave_bytes, u32, 32, 1 << 20)                                                  \
+    X(megatransfers, u32, 100, 100000)                                                             \
+    X(channel_bits, u32, 8, 4096)                                                                  \
+    X(ranks, u32, 1, 16)                                                                           \
+    X(bank_groups, u32, 1, 64)                                                                     \
+    X(banks_per_group, u32, 1, 64)                                                                 \
+    X(columns, u32, 64, 1 << 20)                                                                   \
+    X(rows, u32, 64, 1 << 24)                                                                      \
+    X(burst_bytes, u32, 8, 4096)                                                                   \
+    X(clock_ps, u32, 1, 1000000)                                                                   \
+    X(ncl, u32, 0, 1000)                                                                           \
+    X(ncwl, u32, 0, 1000)                                                                          \
+    X(nrcd, u32, 0, 1000)                                                                          \
+    X(nrp, u32, 0, 1000)                                                                           \
+    X(nras, u32, 0, 1000)                                                                          \
+    X(nrc, u32, 0, 1000)                                                                           \
+    X(nwr, u32, 0, 1000)                                                                           \
+    X(nrtp, u32, 0, 1000)                                                                          \
+    X(nbl, u32, 1, 1000)                                                                           \
+    X(nccds, u32, 0, 1000)                                                                         \
+    X(nccdl, u32, 0, 1000)                                                                         \
+    X(nrrd, u32, 0, 1000)                                                                          \
+    X(nfaw, u32, 0, 1000)                                                                          \
+    X(nwtrs, u32, 0, 1000)                                                                         \
+    X(nwtrl, u32, 0, 1000)                                                                         \
+    X(nrfc, u32, 0, 100000)                                                                        \
+    X(nrefi, u32, 0, 1000000)                                                                      \
+    X(queue_entries, u32, 1, 4096)                                                                 \
+    X(controller_clocks, u32, 0, 10000)
+
+#define TALUS_CONFIG_PCIE(X)                                                                       \
+    X(gigabytes_per_second, f64, 0.001, 10000)                                                     \
+    X(read_latency_ns, u32, 1, 1000000)                                                            \
+    X(write_latency_ns, u32, 1, 1000000)                                                           \
+    X(max_payload_bytes, u32, 64, 4096)
+
+#define TALUS_CONFIG_DMA(X)                                                                        \
+    X(chunk_bytes, u32, 64, 1 << 20)                                                               \
+    X(startup_clocks, u32, 0, 10000)                                                               \
+    X(device_bytes_per_clock, u32, 1, 4096)
+
+#define TALUS_CONFIG_POWER(X)                                                                      \
+    X(idle_mw, u32, 0, 10000000)                                                                   \
+    X(typical_mw, u32, 0, 10000000)                                                                \
+    X(tdp_mw, u32, 1, 10000000)                                                                    \
+    X(ambient_mc, u32, 0, 100000)                                                                  \
+    X(millikelvin_per_watt, u32, 0, 100000)                                                        \
+    X(window_clocks, u32, 1, 0x7fffffff)
+
+#define TALUS_CONFIG_SIM(X)                                                                        \
+    X(admission_clocks, u32, 1, 1 << 24)                                                           \
+    X(status_page_clocks, u32, 1, 1 << 24)
+
+// S(section, Struct, table)
+#define TALUS_CONFIG_SECTIONS(S)                                                                   \
+    S(device, DeviceConfig, TALUS_CONFIG_DEVICE)                                                   \
+    S(grid, GridConfig, TALUS_CONFIG_GRID)                                                         \
+    S(hart, HartSettings, TALUS_CONFIG_HART)                                                       \
+    S(control, ControlConfig, TALUS_CONFIG_CONTROL)                                                \
+    S(local, LocalConfig, TALUS_CONFIG_LOCAL)                                                      \
+    S(cp, CpConfig, TALUS_CONFIG_CP)                                                               \
+    S(fi, FiConfig, TALUS_CONFIG_FI)                                                               \
+    S(mlu, MluConfig, TALUS_CONFIG_MLU)                                                            \
+    S(dpe, DpeConfig, TALUS_CONFIG_DPE)                                                            \
+    S(re, ReConfig, TALUS_CONFIG_RE)                                                               \
+    S(se, SeConfig, TALUS_CONFIG_SE)                                                               \
+    S(noc, NocConfig, TALUS_CONFIG_NOC)                                                            \
+    S(sram, SramConfig, TALUS_CONFIG_SRAM)                                                         \
+    S(dram, DramConfig, TALUS_CONFIG_DRAM)                                                         \
+    S(pcie, PcieConfig, TALUS_CONFIG_PCIE)                                                         \
+    S(dma, DmaConfig, TALUS_CONFIG_DMA)                                                            \
+    S(power, PowerConfig, TALUS_CONFIG_POWER)                                                      \
+    S(sim, SimConfig, TALUS_CONFIG_SIM)
+
+namespace detail {
+using u32 = std::uint32_t;
+using u64 = std::uint64_t;
+using f64 = double;
+using flag = bool;
+#define TALUS_CONFIG_FIELD(name, type, lowest, highest) type name{};
+#define TALUS_CONFIG_STRUCT(section, Struct, table)                                                \
+    struct Struct {                                                                                \
+        table(TALUS_CONFIG_FIELD)                                                                  \
+    };
+TALUS_CONFIG_SECTIONS(TALUS_CONFIG_STRUCT)
+#undef TALUS_CONFIG_STRUCT
+#undef TALUS_CONFIG_FIELD
+} // namespace detail
+
+#define TALUS_CONFIG_USING(section, Struct, table) using detail::Struct;
+TALUS_CONFIG_SECTIONS(TALUS_CONFIG_USING)
+#undef TALUS_CONFIG_USING
+
+/// A configuration that cannot be used; what() names the file, the key and the reason.
+class ConfigError : public std::runtime_error {
+  public:
+    using std::runtime_error::runtime_error;
+};
+
+/// config.dram.channels, config.sram.access_clocks, ...
+struct Config {
+#define TALUS_CONFIG_MEMBER(section, Struct, table) Struct section;
+    TALUS_CONFIG_SECTIONS(TALUS_CONFIG_MEMBER)
+#undef TALUS_CONFIG_MEMBER
+
+    /// Throws ConfigError.
+    static Config load(const std::string& path);
+    /// `name` stands for the file in error messages.
+    static Config parse(std::string_view toml, const std::string& name);
+    /// The `t2.toml` that belongs to the running program: <folder of the program>/../share/talus/
+    /// config/t2.toml, which both the build tree and the installed tree have. Throws ConfigError if
+    /// it is not there.
+    static std::string default_path();
+    static Config load_default() { return load(default_path()); }
+
+    /// Nanoseconds as clocks of the device, rounded up.
+    std::uint64_t clocks_of_ns(std::uint64_t ns) const {
+        return (ns * device.clock_khz + 999999) / 1000000;
+    }
+    std::uint32_t pe_count() const { return grid.rows * grid.cols; }
+};
+
+} // namespace talus::sim
+
+#endif
