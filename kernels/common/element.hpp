@@ -80,17 +80,23 @@ inline bool is_float(DType type) {
            type == DType::kFloat64;
 }
 
-// Gives an output its shape and dense strides, keeping `data`; the dtype if it is still undefined.
-inline void set_output(TensorView& output, DType dtype, const int64_t* shape, int32_t rank) {
+// Gives an output that the caller left blank (rank 0) its shape and dense strides, and its dtype if
+// that is still undefined; never changes `data`. An output whose shape the caller has set, with
+// strides of his own, must have the right one.
+inline Status set_output(const char* op, TensorView& output, DType dtype, const int64_t* shape,
+                         int32_t rank, Diagnostic* diagnostic) {
     const DType kept = output.present() ? output.dtype : dtype;
+    if (output.rank == 0 && rank > 0) {
+        output = make_view(output.data, kept, shape, rank);
+        return Status::kOk;
+    }
+    output.dtype = kept;
     bool same = output.rank == rank;
     for (int32_t d = 0; same && d < rank; ++d)
         same = output.shape[d] == shape[d];
-    if (same) { // a caller's strided view of the right shape stays as it is
-        output.dtype = kept;
-        return;
-    }
-    output = make_view(output.data, kept, shape, rank);
+    return same ? Status::kOk
+                : fail(diagnostic, Status::kBadArgument,
+                       "%s: the output has not the shape that follows from the inputs", op);
 }
 
 } // namespace talus::kernels

@@ -15,7 +15,9 @@ namespace talus::kernels {
 // Raised whenever a struct of types.hpp, target.hpp or an operator's Attributes changes.
 constexpr uint32_t kTargetAbi = 1;
 
-struct Device; // opaque; each target defines its own
+// Opaque handles. Each target casts them to types of its own with names of its own, so that several
+// targets can be linked into one program.
+struct Device;
 struct Stream;
 struct Event;
 

@@ -47,7 +47,10 @@ inline Status infer(const Node& node, Diagnostic* diagnostic) {
                         "concat: input %d does not match input 0 in type or shape", i);
         shape[axis] += input.shape[axis];
     }
-    set_output(node.output(), first.dtype, shape, first.rank);
+    if (const Status status =
+            set_output("concat", node.output(), first.dtype, shape, first.rank, diagnostic);
+        status != Status::kOk)
+        return status;
     if (node.output().dtype != first.dtype)
         return fail(diagnostic, Status::kBadArgument, "concat: the output must be %s",
                     name_of(first.dtype));

@@ -33,7 +33,10 @@ inline Status infer(const Node& node, Diagnostic* diagnostic) {
     if (!convertible(node.input(0).dtype) || !convertible(node.output().dtype))
         return fail(diagnostic, Status::kBadArgument, "convert: cannot convert %s to %s",
                     name_of(node.input(0).dtype), name_of(node.output().dtype));
-    set_output(node.output(), node.output().dtype, node.input(0).shape, node.input(0).rank);
+    if (const Status status = set_output("convert", node.output(), node.output().dtype,
+                                         node.input(0).shape, node.input(0).rank, diagnostic);
+        status != Status::kOk)
+        return status;
     return Status::kOk;
 }
 

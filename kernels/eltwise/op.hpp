@@ -76,7 +76,10 @@ inline Status infer(const Node& node, Diagnostic* diagnostic) {
             shape[d] = extent != 1 ? extent : shape[d];
         }
     }
-    set_output(node.output(), node.input(0).dtype, shape, rank);
+    if (const Status status =
+            set_output("eltwise", node.output(), node.input(0).dtype, shape, rank, diagnostic);
+        status != Status::kOk)
+        return status;
     if (!is_float(node.output().dtype))
         return fail(diagnostic, Status::kBadArgument, "eltwise: the output is %s, not a float type",
                     name_of(node.output().dtype));

@@ -51,7 +51,9 @@ inline Status infer(const Node& node, Diagnostic* diagnostic) {
     if (activation < 0 || activation > 2)
         return fail(diagnostic, Status::kBadArgument, "fc: unknown activation %d", activation);
     const int64_t shape[] = {batch, n};
-    set_output(node.output(), x.dtype, shape, 2);
+    if (const Status status = set_output("fc", node.output(), x.dtype, shape, 2, diagnostic);
+        status != Status::kOk)
+        return status;
     if (!is_float(node.output().dtype))
         return fail(diagnostic, Status::kBadArgument, "fc: Y is %s, not a float type",
                     name_of(node.output().dtype));

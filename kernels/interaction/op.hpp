@@ -47,7 +47,10 @@ inline Status infer(const Node& node, Diagnostic* diagnostic) {
         columns += dense.shape[1];
     }
     const int64_t shape[] = {t.shape[0], columns};
-    set_output(node.output(), t.dtype, shape, 2);
+    if (const Status status =
+            set_output("interaction", node.output(), t.dtype, shape, 2, diagnostic);
+        status != Status::kOk)
+        return status;
     if (!is_float(node.output().dtype))
         return fail(diagnostic, Status::kBadArgument,
                     "interaction: the output is %s, not a float type",

@@ -127,7 +127,10 @@ inline Status infer(const Node& node, Diagnostic* diagnostic) {
                     a.table_count);
     }
     const int64_t shape[] = {batch_of(node), output_columns(a)};
-    set_output(node.output(), DType::kFloat32, shape, 2);
+    if (const Status status =
+            set_output("tbe", node.output(), DType::kFloat32, shape, 2, diagnostic);
+        status != Status::kOk)
+        return status;
     if (!is_float(node.output().dtype))
         return fail(diagnostic, Status::kBadArgument, "tbe: the output is %s, not a float type",
                     name_of(node.output().dtype));

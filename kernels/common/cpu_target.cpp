@@ -1,0 +1,176 @@
+// The CPU target: every call completes before it returns.
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <thread>
+
+#include "kernels/common/registry.hpp"
+
+namespace talus::kernels {
+
+namespace {
+
+struct CpuDevice {
+    Capabilities capabilities;
+};
+struct CpuStream {
+    Device* device;
+};
+struct CpuEvent {
+    std::chrono::steady_clock::time_point time;
+    bool recorded = false;
+};
+
+CpuEvent* of(Event* event) {
+    return reinterpret_cast<CpuEvent*>(event);
+}
+
+constexpr size_t kAlignment = 64;
+
+Status open_device(int32_t ordinal, Device** device, Diagnostic* diagnostic) {
+    if (ordinal != 0)
+        return fail(diagnostic, Status::kUnavailable, "cpu: there is only device 0, not %d",
+                    ordinal);
+    auto* created = new (std::nothrow) CpuDevice;
+    if (created == nullptr)
+        return fail(diagnostic, Status::kOutOfMemory, "cpu: out of memory");
+    Capabilities& capabilities = created->capabilities;
+    std::snprintf(capabilities.name, sizeof capabilities.name, "CPU (oneDNN)");
+    capabilities.clock = ClockDomain::kHost;
+    const unsigned workers = std::thread::hardware_concurrency();
+    capabilities.max_workers = workers > 0 ? workers : 1;
+    *device = reinterpret_cast<Device*>(created);
+    return Status::kOk;
+}
+
+void close_device(Device* device) {
+    delete reinterpret_cast<CpuDevice*>(device);
+}
+
+const Capabilities* capabilities(const Device* device) {
+    return &reinterpret_cast<const CpuDevice*>(device)->capabilities;
+}
+
+Status allocate(Device*, size_t bytes, void** address, Diagnostic* diagnostic) {
+    const size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    if (rounded >= bytes)
+        *address = std::aligned_alloc(kAlignment, rounded > 0 ? rounded : kAlignment);
+    else
+        *address = nullptr;
+    if (*address == nullptr)
+        return fail(diagnostic, Status::kOutOfMemory, "cpu: cannot allocate %zu bytes", bytes);
+    return Status::kOk;
+}
+
+void release(Device*, void* address) {
+    std::free(address);
+}
+
+Status stream_create(Device* device, Stream** stream, Diagnostic* diagnostic) {
+    *stream = reinterpret_cast<Stream*>(new (std::nothrow) CpuStream{device});
+    return *stream != nullptr ? Status::kOk
+                              : fail(diagnostic, Status::kOutOfMemory, "cpu: out of memory");
+}
+
+void stream_destroy(Stream* stream) {
+    delete reinterpret_cast<CpuStream*>(stream);
+}
+
+Status event_create(Device*, Event** event, Diagnostic* diagnostic) {
+    *event = reinterpret_cast<Event*>(new (std::nothrow) CpuEvent);
+    return *event != nullptr ? Status::kOk
+                             : fail(diagnostic, Status::kOutOfMemory, "cpu: out of memory");
+}
+
+void event_destroy(Event* event) {
+    delete of(event);
+}
+
+Status record(Stream*, Event* event, Diagnostic*) {
+    of(event)->time = std::chrono::steady_clock::now();
+    of(event)->recorded = true;
+    return Status::kOk;
+}
+
+Status wait_event(Stream*, Event*, Diagnostic*) {
+    return Status::kOk;
+}
+
+Status synchronize(Stream*, Diagnostic*) {
+    return Status::kOk;
+}
+
+Status elapsed(Event* begin, Event* end, double* seconds, Diagnostic* diagnostic) {
+    if (!of(begin)->recorded || !of(end)->recorded)
+        return fail(diagnostic, Status::kBadArgument, "cpu: elapsed() needs two recorded events");
+    *seconds = std::chrono::duration<double>(of(end)->time - of(begin)->time).count();
+    return Status::kOk;
+}
+
+Status copy(Stream*, void* destination, const void* source, size_t bytes, CopyKind, Diagnostic*) {
+    if (bytes > 0)
+        std::memmove(destination, source, bytes);
+    return Status::kOk;
+}
+
+// The node's implementation, after its signature has been checked. Outputs keep what the caller
+// set.
+Status resolve(const Node& node, const HostKernel** kernel, Diagnostic* diagnostic) {
+    const RegistryEntry* entry = find_operator(node.op);
+    if (entry == nullptr || entry->cpu == nullptr)
+        return fail(diagnostic, Status::kUnsupported, "cpu: there is no operator '%s'", node.op);
+    if (const Status status = entry->op->infer(node, diagnostic); status != Status::kOk)
+        return status;
+    *kernel = entry->cpu;
+    return Status::kOk;
+}
+
+Status supports(const Device*, const Node* node, Diagnostic* reason) {
+    const HostKernel* kernel = nullptr;
+    const Status status = resolve(*node, &kernel, reason);
+    return status != Status::kOk ? status : kernel->supports(*node, reason);
+}
+
+Status packed_bytes(const Device*, const Node* node, size_t* bytes, Diagnostic* diagnostic) {
+    const HostKernel* kernel = nullptr;
+    const Status status = resolve(*node, &kernel, diagnostic);
+    if (status == Status::kOk)
+        *bytes = kernel->packed_bytes(*node);
+    return status;
+}
+
+Status prepack(const Device*, const Node* node, void* packed, Diagnostic* diagnostic) {
+    const HostKernel* kernel = nullptr;
+    const Status status = resolve(*node, &kernel, diagnostic);
+    return status != Status::kOk ? status : kernel->prepack(*node, packed, diagnostic);
+}
+
+Status workspace_bytes(const Device*, const Node* node, size_t* bytes, Diagnostic* diagnostic) {
+    const HostKernel* kernel = nullptr;
+    const Status status = resolve(*node, &kernel, diagnostic);
+    if (status == Status::kOk)
+        *bytes = kernel->workspace_bytes(*node);
+    return status;
+}
+
+Status launch(Stream*, const Node* node, const void* packed, void* workspace,
+              Diagnostic* diagnostic) {
+    const HostKernel* kernel = nullptr;
+    const Status status = resolve(*node, &kernel, diagnostic);
+    return status != Status::kOk ? status : kernel->launch(*node, packed, workspace, diagnostic);
+}
+
+constexpr Target kCpuTarget{sizeof(Target),  kTargetAbi,    "cpu",    open_device,   close_device,
+                            capabilities,    allocate,      release,  stream_create, stream_destroy,
+                            event_create,    event_destroy, record,   wait_event,    synchronize,
+                            elapsed,         copy,          supports, packed_bytes,  prepack,
+                            workspace_bytes, launch};
+
+} // namespace
+
+const Target* cpu_target() {
+    return &kCpuTarget;
+}
+
+} // namespace talus::kernels
