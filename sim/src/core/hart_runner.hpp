@@ -1,0 +1,101 @@
+// Drives one hart from the event queue: runs it ahead of global time by at most `run_ahead` clocks,
+// sleeps while it waits. An idle hart has no event and costs nothing.
+#ifndef TALUS_SIM_CORE_HART_RUNNER_HPP
+#define TALUS_SIM_CORE_HART_RUNNER_HPP
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "../isa/hart.hpp"
+#include "event_queue.hpp"
+
+namespace talus::sim {
+
+/// Every change that may let the hart run goes through here: interrupts, wake-ups, reset. Belongs to
+/// the timing thread.
+class HartRunner final : public EventSink {
+  public:
+    /// The hart starts held: nothing runs until release(). `hart` and `queue` outlive the runner.
+    HartRunner(EventQueue& queue, Hart& hart, std::string name, unsigned run_ahead)
+        : queue_(queue), hart_(hart), run_ahead_(run_ahead),
+          unit_(queue.add_unit(*this, std::move(name))) {}
+
+    /// Holds the hart in reset: no instruction runs until release().
+    void hold() {
+        held_ = true;
+        ++generation_;
+        scheduled_ = false;
+    }
+    /// Leaves reset at time `when` with the given first instruction.
+    void release(Cycle when, std::uint64_t pc) {
+        hart_.reset(when, pc);
+        held_ = false;
+        schedule();
+    }
+    bool held() const { return held_; }
+
+    /// Level of mip bit `bit` from time `when` on.
+    void set_interrupt(unsigned bit, bool level, Cycle when) {
+        if (hart_.set_interrupt(bit, level, when) && !held_) {
+            schedule();
+        }
+    }
+    /// A blocked operation of the hart may retry at time `when`.
+    void wake(Cycle when) {
+        if (hart_.wake(when) && !held_) {
+            schedule();
+        }
+    }
+
+    Hart& hart() { return hart_; }
+    const Hart& hart() const { return hart_; }
+    /// True while the hart cannot go on by itself: held, halted, in WFI or blocked.
+    bool waiting() const { return held_ || !hart_.runnable(); }
+
+    void on_event(const Event& event) override {
+        if (event.b != generation_ || held_) {
+            return; // from before a reset
+        }
+        scheduled_ = false;
+        // Stay here as long as no other event lies between: saves a trip through the queue per
+        // shared operation. The bound lets the caller look at resets and shutdown.
+        for (unsigned round = 0; round < 64; ++round) {
+            in_run_ = true;
+            const StopReason reason = hart_.run(hart_.now() + run_ahead_, queue_.now());
+            in_run_ = false;
+            if (held_ || event.b != generation_ || !hart_.runnable()) {
+                return; // reset by its own store, or waiting
+            }
+            if (reason == StopReason::kUntil || hart_.now() >= queue_.next_time()) {
+                break;
+            }
+            if (hart_.now() > queue_.now()) {
+                queue_.advance_to(hart_.now());
+            }
+        }
+        schedule();
+    }
+
+  private:
+    void schedule() {
+        if (scheduled_ || in_run_ || !hart_.runnable()) {
+            return;
+        }
+        scheduled_ = true;
+        queue_.schedule(std::max(hart_.now(), queue_.now()), unit_, 0, 0, generation_);
+    }
+
+    EventQueue& queue_;
+    Hart& hart_;
+    unsigned run_ahead_;
+    UnitId unit_;
+    std::uint64_t generation_ = 0;
+    bool held_ = true;
+    bool scheduled_ = false;
+    bool in_run_ = false;
+};
+
+} // namespace talus::sim
+
+#endif
