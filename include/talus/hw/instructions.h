@@ -66,9 +66,10 @@ enum talus_cp_type { TALUS_CP_TYPES(TALUS_ENUM_VALUE) TALUS_CP_TYPE_LAST = 15 };
 /* Local operand: one 64-bit word of a context.
  *   bits 7:0   CB id 0..31, or TALUS_DIRECT: no CB, `offset` is a local-memory offset and the program
  *              orders accesses itself (CP_DRAIN, or one queue's order)
- *   bits 31:8  offset in bytes: consumer: from the head; producer: from the reserved space
- *   bits 55:32 pop (consumer) or push (producer) bytes; 0 = leaves head or tail as they are; a
- *              producer with 0 writes into the space that its queue reserved last
+ *   bits 31:8  offset in bytes: consumer: from the head; producer: from the tail
+ *   bits 55:32 pop (consumer) or push (producer) bytes; 0 = leaves head or tail as they are: a
+ *              producer with 0 waits for and writes free space at tail + offset, which a later
+ *              command of its queue (or CB_PUSH of its core) commits with its push
  *   bits 63:56 zero */
 #define TALUS_DIRECT 0xffu
 #define TALUS_OPERAND(cb, offset, move)                                                            \

@@ -49,30 +49,40 @@ namespace talus::sim {
     X(out_bytes_per_clock, u32, 1, 4096)                                                           \
     X(max_requests, u32, 1, 65536)                                                                 \
     X(request_bytes, u32, 64, 65536)                                                               \
-    X(startup_clocks, u32, 0, 1000)
+    X(startup_clocks, u32, 0, 1000)                                                                \
+    X(segment_bytes, u32, 64, 1 << 20)                                                             \
+    X(in_flight_commands, u32, 1, 64)                                                              \
+    X(indices_per_clock, u32, 1, 64)                                                               \
+    X(rows_per_clock, u32, 1, 64)
 
 #define TALUS_CONFIG_MLU(X)                                                                        \
     X(bytes_per_clock, u32, 1, 4096)                                                               \
-    X(startup_clocks, u32, 0, 1000)
+    X(startup_clocks, u32, 0, 1000)                                                                \
+    X(transpose_elements_per_clock, u32, 1, 4096)
 
 #define TALUS_CONFIG_DPE(X)                                                                        \
     X(fp16_macs_per_clock, u32, 1, 1 << 20)                                                        \
     X(int8_macs_per_clock, u32, 1, 1 << 20)                                                        \
-    X(startup_clocks, u32, 0, 1000)
+    X(startup_clocks, u32, 0, 1000)                                                                \
+    X(load_bytes_per_clock, u32, 1, 4096)                                                          \
+    X(pipeline_clocks, u32, 0, 1000)
 
 #define TALUS_CONFIG_RE(X)                                                                         \
     X(drain_elements_per_clock, u32, 1, 4096)                                                      \
-    X(startup_clocks, u32, 0, 1000)
+    X(startup_clocks, u32, 0, 1000)                                                                \
+    X(pipeline_clocks, u32, 0, 1000)
 
 #define TALUS_CONFIG_SE(X)                                                                         \
     X(operations_per_clock, u32, 1, 4096)                                                          \
-    X(startup_clocks, u32, 0, 1000)
+    X(startup_clocks, u32, 0, 1000)                                                                \
+    X(pipeline_clocks, u32, 0, 1000)
 
 #define TALUS_CONFIG_NOC(X)                                                                        \
     X(pe_port_bytes_per_clock, u32, 1, 4096)                                                       \
     X(traverse_clocks, u32, 0, 10000)                                                              \
     X(hop_clocks, u32, 0, 1000)                                                                    \
-    X(packet_bytes, u32, 64, 65536)
+    X(packet_bytes, u32, 64, 65536)                                                                \
+    X(engine_port_bytes_per_clock, u32, 1, 4096)
 
 #define TALUS_CONFIG_SRAM(X)                                                                       \
     X(bytes, u64, 1 << 20, 1ull << 34)                                                             \
@@ -115,6 +125,15 @@ namespace talus::sim {
     X(queue_entries, u32, 1, 4096)                                                                 \
     X(controller_clocks, u32, 0, 10000)
 
+#define TALUS_CONFIG_MEMORY(X)                                                                     \
+    X(control_sram_bytes_per_clock, u32, 1, 4096)                                                  \
+    X(control_sram_clocks, u32, 1, 10000)                                                          \
+    X(staging_bytes_per_clock, u32, 1, 4096)                                                       \
+    X(staging_clocks, u32, 1, 10000)                                                               \
+    X(remote_local_clocks, u32, 1, 10000)                                                          \
+    X(amo_clocks, u32, 0, 10000)                                                                   \
+    X(work_queue_clocks, u32, 0, 10000)
+
 #define TALUS_CONFIG_PCIE(X)                                                                       \
     X(gigabytes_per_second, f64, 0.001, 10000)                                                     \
     X(read_latency_ns, u32, 1, 1000000)                                                            \
@@ -154,6 +173,7 @@ namespace talus::sim {
     S(noc, NocConfig, TALUS_CONFIG_NOC)                                                            \
     S(sram, SramConfig, TALUS_CONFIG_SRAM)                                                         \
     S(dram, DramConfig, TALUS_CONFIG_DRAM)                                                         \
+    S(memory, MemoryConfig, TALUS_CONFIG_MEMORY)                                                   \
     S(pcie, PcieConfig, TALUS_CONFIG_PCIE)                                                         \
     S(dma, DmaConfig, TALUS_CONFIG_DMA)                                                            \
     S(power, PowerConfig, TALUS_CONFIG_POWER)                                                      \

@@ -1,0 +1,188 @@
+// The physical memory map and everything between a requester and memory: NoC, LLS, DRAM, control
+// SRAM, staging, PE windows, memory-mapped registers.
+//
+// Values and time are apart. A small access (a core's load, store, AMO) moves its value at the
+// call. A bulk transfer (FI, DMA engine, work-queue engine) reserves bandwidth with transfer() when
+// it begins and moves its bytes through span() at its completion event; the guest's synchronisation
+// makes the two indistinguishable.
+//
+// Calls come in global time order (the event queue's). Bandwidth is kept in calendars, so a
+// requester may reserve for a little later than `now` without closing the time before it to others.
+//
+// Not thread-safe: the timing thread owns it, except host memory itself (staging is shared with the
+// host through its file descriptor).
+#ifndef TALUS_SIM_MEM_FABRIC_HPP
+#define TALUS_SIM_MEM_FABRIC_HPP
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "../core/config.hpp"
+#include "../core/types.hpp"
+#include "../isa/hart.hpp"
+
+namespace talus::sim {
+
+/// Who is asking: decides what may be reached, which NoC port is used and how far it is.
+struct Requester {
+    enum class Kind : std::uint8_t {
+        kControlHart, ///< index = hart id 0..3
+        kPeCore,      ///< index = hart id 4...
+        kPeUnit,      ///< FI or work-queue engine; index = PE
+        kEngine,      ///< DMA engine, queue engine, host interface; index = the caller's own
+    };
+    Kind kind = Kind::kEngine;
+    std::uint32_t index = 0;
+
+    static Requester hart(HartId id);
+    static Requester pe_unit(std::uint32_t pe) { return {Kind::kPeUnit, pe}; }
+    static Requester engine(std::uint32_t number) { return {Kind::kEngine, number}; }
+
+    bool in_pe() const { return kind == Kind::kPeCore || kind == Kind::kPeUnit; }
+    /// The PE that the requester is in. Only if in_pe().
+    std::uint32_t pe() const;
+};
+
+enum class FabricError : std::uint8_t {
+    kNone,
+    kUnmapped,   ///< nothing there, or past the configured size
+    kForbidden,  ///< not for this requester, or not this kind of access (bulk to registers)
+    kSubgrid,    ///< outside the issuing PE's sub-grid
+    kMisaligned, ///< register access that is not natural
+};
+
+/// The trap that a *core's* access with this error takes (units: TALUS_TRAP_FABRIC).
+std::uint64_t trap_cause(FabricError error, AccessKind kind);
+
+struct FabricResult {
+    FabricError error = FabricError::kNone;
+    Cycle done = 0; ///< read, amo: data is at the requester; write: memory has acknowledged
+    bool ok() const { return error == FabricError::kNone; }
+};
+
+/// Plain memory behind a range of device addresses.
+struct MemorySpan {
+    FabricError error = FabricError::kNone;
+    std::uint8_t* host = nullptr;
+    bool ok() const { return error == FabricError::kNone; }
+};
+
+/// Registers behind a range of addresses. Accesses are naturally aligned, 1, 2, 4 or 8 bytes.
+/// false: an access fault.
+class MmioHandler {
+  public:
+    virtual ~MmioHandler() = default;
+    virtual bool mmio_read(const Requester& who, Cycle now, std::uint64_t addr, unsigned len,
+                           std::uint64_t& value) = 0;
+    virtual bool mmio_write(const Requester& who, Cycle now, std::uint64_t addr, unsigned len,
+                            std::uint64_t value) = 0;
+};
+
+/// A PE as the NoC sees it (class Pe implements it).
+class PePort {
+  public:
+    virtual ~PePort() = default;
+    /// TALUS_LOCAL_SIZE bytes.
+    virtual std::uint8_t* local_memory() = 0;
+    /// PE_SUBGRID_RECT: row0 | col0 << 8 | rows << 16 | cols << 24; rows = 0: no sub-grid.
+    virtual std::uint32_t subgrid_rect() const = 0;
+    virtual std::uint64_t read_register(Cycle now, std::uint32_t offset, unsigned len) = 0;
+    virtual void write_register(Cycle now, std::uint32_t offset, unsigned len,
+                                std::uint64_t value) = 0;
+    /// A semaphore post reaches the PE at time `arrival`.
+    virtual void post_semaphore(Cycle arrival, std::uint32_t semaphore, std::uint32_t value) = 0;
+};
+
+/// Hears of writes to pages from which code was fetched (mark_code).
+class CodeWriteListener {
+  public:
+    virtual ~CodeWriteListener() = default;
+    virtual void on_code_written(std::uint64_t addr, std::uint64_t len) = 0;
+};
+
+/// Totals since construction or reset().
+struct FabricCounters {
+    std::uint64_t sram_read_bytes = 0;
+    std::uint64_t sram_write_bytes = 0;
+    std::uint64_t dram_read_bytes = 0;
+    std::uint64_t dram_write_bytes = 0;
+    std::uint64_t dram_row_hits = 0;
+    std::uint64_t dram_row_misses = 0;
+    std::uint64_t pe_to_pe_bytes = 0;
+    std::uint64_t amos = 0;
+};
+
+class Fabric {
+  public:
+    /// `staging_fd`: a file of TALUS_STAGING_SIZE bytes to map shared (not closed), or -1 for
+    /// private memory. Throws std::system_error when address space is not to be had.
+    explicit Fabric(const Config& config, int staging_fd = -1);
+    ~Fabric();
+    Fabric(const Fabric&) = delete;
+    Fabric& operator=(const Fabric&) = delete;
+
+    const Config& config() const { return config_; }
+
+    // --- wiring; everything outlives the fabric
+    // ---------------------------------------------------
+    void attach_pe(std::uint32_t pe, PePort& port);
+    /// [base, base + size) goes to `handler`, for every requester: the handler decides.
+    void add_mmio(std::uint64_t base, std::uint64_t size, MmioHandler& handler);
+    void set_code_listener(CodeWriteListener* listener) { code_listener_ = listener; }
+    /// An instruction-cache line at addr was fetched: later writes to its page are told.
+    void mark_code(std::uint64_t addr);
+
+    // --- host memory, for direct regions, fetch windows and loading
+    // --------------------------------
+    std::uint8_t* rom();
+    std::uint8_t* control_sram();
+    std::uint8_t* lls();
+    std::uint8_t* staging();
+    std::uint8_t* dram();
+    /// Zeroes a range of LLS or DRAM and gives its pages back to the host.
+    void scrub(std::uint64_t addr, std::uint64_t len);
+    /// Fundamental reset: memory is zeroed (staging is kept), calendars and counters cleared.
+    void reset();
+
+    // --- small accesses: len is 1..64 and does not cross a 64-byte line, or is natural
+    // ------------
+    FabricResult read(const Requester& who, Cycle now, std::uint64_t addr, void* data,
+                      unsigned len);
+    FabricResult write(const Requester& who, Cycle now, std::uint64_t addr, const void* data,
+                       unsigned len);
+    /// Executes at the memory. LR/SC reservations are per hart and belong to the fabric; any write
+    /// to the 64-byte line breaks them. `old_value`: as OpResult::value of an AMO.
+    FabricResult amo(const Requester& who, Cycle now, const AmoRequest& request,
+                     std::uint64_t& old_value);
+
+    // --- bulk
+    // ---------------------------------------------------------------------------------------
+    /// Checks a range of plain memory (not registers) and finds its bytes. `write` also when the
+    /// caller is about to write: then call written() after it did.
+    MemorySpan span(const Requester& who, std::uint64_t addr, std::uint64_t len, bool write);
+    void written(std::uint64_t addr, std::uint64_t len);
+    /// Time only: reserves the way and the memory for `len` bytes from `now` on and returns when
+    /// the last byte has arrived (read) or was acknowledged (write). The range must have passed
+    /// span(). `rate_limited` = false leaves out the requester's own port (its caller models it).
+    Cycle transfer(const Requester& who, Cycle now, std::uint64_t addr, std::uint64_t len,
+                   bool write, bool rate_limited = true);
+
+    /// Clocks from PE `from` to PE `to`, one way; from the control subsystem with pe_latency().
+    Cycle pe_to_pe_latency(std::uint32_t from, std::uint32_t to) const;
+    Cycle pe_latency(std::uint32_t pe) const;
+    /// The port of a PE by physical index; null when absent.
+    PePort* pe(std::uint32_t index) const;
+
+    const FabricCounters& counters() const;
+
+  private:
+    struct State;
+    Config config_;
+    CodeWriteListener* code_listener_ = nullptr;
+    std::unique_ptr<State> state_;
+};
+
+} // namespace talus::sim
+
+#endif

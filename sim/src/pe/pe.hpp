@@ -1,0 +1,97 @@
+// A processing element: local memory, registers, command processor, circular buffers,
+// fixed-function units and work-queue engine. The two harts themselves belong to the SoC, which
+// hands their custom instructions to custom() and their accesses to the fabric.
+//
+// Not thread-safe: the timing thread owns it.
+#ifndef TALUS_SIM_PE_PE_HPP
+#define TALUS_SIM_PE_PE_HPP
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "../core/config.hpp"
+#include "../core/diagnostics.hpp"
+#include "../core/event_queue.hpp"
+#include "../isa/hart.hpp"
+#include "../mem/fabric.hpp"
+
+namespace talus::sim {
+
+/// What a PE asks of the SoC that owns its harts. Both may be called from within custom() and from
+/// register writes, also for the hart that is executing: the SoC calls Hart::wake or
+/// Hart::set_interrupt and puts the hart back on its schedule.
+class PeHost {
+  public:
+    virtual ~PeHost() = default;
+    virtual void wake(HartId hart, Cycle when) = 0;
+    virtual void set_interrupt(HartId hart, unsigned bit, bool level, Cycle when) = 0;
+};
+
+/// Totals since construction; reset() keeps them.
+struct PeCounters {
+    struct Unit {
+        std::uint64_t commands = 0;
+        std::uint64_t busy_clocks = 0; ///< the unit's throughput was taken
+        std::uint64_t bytes = 0;       ///< read and written in local memory
+    };
+    std::array<Unit, 6> units{}; ///< by enum talus_unit
+    std::uint64_t macs = 0;
+    std::uint64_t launches = 0;
+    std::uint64_t faults = 0;
+};
+
+class Pe final : public EventSink, public PePort {
+  public:
+    /// Registers with `events` (one unit) and with `fabric` as PE `index` (physical). All
+    /// references outlive the PE. Starts held (see hold()).
+    Pe(const Config& config, std::uint32_t index, EventQueue& events, Fabric& fabric,
+       Diagnostics& diagnostics, PeHost& host);
+    ~Pe() override;
+
+    /// GRID_PE_RESET = 1: drops everything but the contents of local memory; the SoC resets and
+    /// holds the harts. GRID_PE_RESET = 0: the work-queue engine accepts launches again.
+    void hold(Cycle now);
+    void release(Cycle now);
+
+    /// A custom-0 or custom-1 instruction of one of the PE's harts. kBlocked: PeHost::wake()
+    /// follows when its condition may hold; the hart then executes it again.
+    OpResult custom(HartId hart, Cycle now, const CustomInsn& insn);
+
+    /// The broadcast of GRID_LAUNCH reaches the PE at time `arrival` (>= global time).
+    void launch(Cycle arrival, std::uint64_t descriptor);
+
+    /// True while a command, a fetch of the work queue or a semaphore post is under way or queued.
+    bool busy() const;
+
+    /// One line for everything that waits: blocked cores, queue heads with the CB and the bytes
+    /// that they wait for and who produces or consumes them. For the wait-for graph of a deadlock
+    /// report.
+    std::vector<std::string> describe_waits() const;
+
+    const PeCounters& counters() const;
+    std::uint32_t index() const { return index_; }
+
+    // PePort
+    std::uint8_t* local_memory() override;
+    std::uint32_t subgrid_rect() const override;
+    std::uint64_t read_register(Cycle now, std::uint32_t offset, unsigned len) override;
+    void write_register(Cycle now, std::uint32_t offset, unsigned len,
+                        std::uint64_t value) override;
+    void post_semaphore(Cycle arrival, std::uint32_t semaphore, std::uint32_t value) override;
+
+    // EventSink
+    void on_event(const Event& event) override;
+
+    struct Impl;
+
+  private:
+    std::uint32_t index_;
+    std::unique_ptr<Impl> impl_;
+};
+
+} // namespace talus::sim
+
+#endif
