@@ -60,7 +60,9 @@
 #define TALUS_INBOX_OFFSET 0x000000u   /* queue engine's inbox: queue.h talus_inbox_slot[] */
 #define TALUS_OUTBOX_OFFSET 0x010000u  /* queue engine's outbox: queue.h talus_outbox_slot[] */
 #define TALUS_JOBS_OFFSET 0x020000u    /* work.h talus_job_record[TALUS_MAX_JOBS] */
-#define TALUS_CONTROL_IMAGE_OFFSET 0x100000u /* control firmware is linked here; stacks at the end */
+#define TALUS_PE_BOOT_OFFSET 0x028000u /* work.h struct talus_pe_boot */
+#define TALUS_ROM_DATA_OFFSET 0x0f0000u /* 64 KiB: the ROM's variables and stack */
+#define TALUS_CONTROL_IMAGE_OFFSET 0x100000u /* control firmware is linked here; stack: last 64 KiB */
 
 /* LLS: the first 1 MiB belongs to firmware (PE runtime image), the rest to the driver. */
 #define TALUS_LLS_FIRMWARE_SIZE 0x100000u

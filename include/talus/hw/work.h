@@ -2,6 +2,7 @@
 #ifndef TALUS_HW_WORK_H
 #define TALUS_HW_WORK_H
 
+#include "address_map.h"
 #include "common.h"
 
 /* A work descriptor stands in the job's record in control SRAM. The control core writes its address
@@ -63,6 +64,29 @@ TALUS_ASSERT_SIZE(talus_job_record, 256);
 TALUS_ASSERT_OFFSET(talus_job_record, pending, 64);
 TALUS_ASSERT_OFFSET(talus_job_record, fault, 128);
 #define TALUS_MAX_JOBS 64u
+
+/* PE start, in control SRAM at TALUS_PE_BOOT_OFFSET. The control firmware sets `waiting` to the number of
+ * PEs and releases them. Core A of each PE writes alive[physical index] = TALUS_PE_ALIVE when both cores
+ * are ready, then subtracts one from `waiting` by AMO; the one that finds 1 raises MSIP of control hart 0.
+ * (PEs that are reset later do the same; the count then means nothing.) */
+struct talus_pe_boot {
+    uint32_t waiting;
+    uint32_t reserved[15];
+    uint32_t alive[TALUS_MAX_ROWS * TALUS_MAX_COLS];
+};
+#define TALUS_PE_ALIVE 0x45564c41u /* "ALVE" */
+TALUS_ASSERT_SIZE(talus_pe_boot, 1088);
+
+/* A PE's text log in its local memory at TALUS_LOCAL_DATA_OFFSET; same rule as talus_log_header. The
+ * control firmware copies it to the device log when a job of the PE faults. */
+#define TALUS_PE_LOG_TEXT_BYTES 1008u
+struct talus_pe_log {
+    uint32_t magic; /* TALUS_LOG_MAGIC (pci.h) */
+    uint32_t capacity;
+    uint64_t written;
+    char text[TALUS_PE_LOG_TEXT_BYTES];
+};
+TALUS_ASSERT_SIZE(talus_pe_log, 1024);
 
 /* A slot of the PE's work queue in local memory (TALUS_LOCAL_WQ_OFFSET). */
 #define TALUS_WQ_SLOTS 4u
