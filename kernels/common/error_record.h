@@ -1,10 +1,9 @@
 /* What a kernel writes when a request's own data is at fault, such as an embedding index beyond its
  * table. C11: written by device.c and cuda.cu, read by the host.
  *
- * On the accelerator there is one record per PE of the job (index row * columns + column), so that
- * no two cores write the same one; a PE keeps its first fault, and its bags are in ascending order.
- * The host zeroes the records once, reads them when a job ends with a fault, reports the one that
- * comes first in the order (table, sample, position), and zeroes them again. */
+ * On the accelerator a kernel reports through talus_fail(code, table, sample, position, value): the
+ * fault record's cause is the code, its detail words are the rest, and the first PE to fail wins.
+ */
 #ifndef TALUS_KERNELS_ERROR_RECORD_H
 #define TALUS_KERNELS_ERROR_RECORD_H
 
@@ -17,7 +16,7 @@ enum talus_kernel_error_code {
 };
 
 struct talus_kernel_error {
-    uint32_t code;     /* enum talus_kernel_error_code */
+    uint32_t code; /* enum talus_kernel_error_code */
     uint32_t table;
     uint64_t sample;
     uint64_t position; /* within the bag */

@@ -20,20 +20,27 @@ struct HostKernel {
 
 // The host's half of a kernel of the accelerator: decides what it can run, packs constants into the
 // layout that device.c reads, and encodes one launch's argument block (args.h). All addresses are
-// device physical addresses; TensorView::data holds them too.
+// device physical addresses; TensorView::data holds them too. Activations are dense along their
+// last dimension; `kTalusPitch` is the row pitch to place them at.
 struct TalusKernel {
-    const char* image;   // name of the device image that runs it, without directory or suffix
+    const char* image;   // name of the device image that runs it: kernels/device_images.hpp
     uint32_t args_bytes; // size of the argument block
 
     Status (*supports)(const Node& node, const Capabilities& device, Diagnostic* reason);
     size_t (*packed_bytes)(const Node& node, const Capabilities& device);
+    // On success the diagnostic may hold a note for the user (e.g. "3 weights overflow float16").
     Status (*prepack)(const Node& node, const Capabilities& device, void* packed,
                       Diagnostic* diagnostic);
     size_t (*workspace_bytes)(const Node& node, const Capabilities& device);
-    // `error_records` is the address of one talus_kernel_error (error_record.h) per PE of the job.
+    // The grid is that of `device` (grid_rows, grid_columns); the launch uses all of it.
     Status (*encode)(const Node& node, const Capabilities& device, uint64_t packed,
-                     uint64_t workspace, uint64_t error_records, void* args,
-                     Diagnostic* diagnostic);
+                     uint64_t workspace, void* args, Diagnostic* diagnostic);
+    // The error of a job that ended with KERNEL_ERROR: `code` and `detail` are cause and detail of
+    // its fault record. Never kOk. Null: the kernel reports no errors of its own.
+    Status (*explain)(const Node& node, uint32_t code, const uint64_t detail[4],
+                      Diagnostic* diagnostic);
 };
+
+constexpr int64_t kTalusPitch = 64; // bytes
 
 } // namespace talus::kernels

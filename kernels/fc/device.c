@@ -1,0 +1,183 @@
+/* Fully connected layer on the grid: Y = act(X W^T + bias), FP16 operands, FP32 accumulation with k
+ * ascending, seeded with the bias.
+ *
+ * Y is cut into blocks of one or 2 x 2 tiles of 32 x 32; a PE takes a run of consecutive blocks,
+ * column block by column block, so that neighbouring blocks share their weights. Core A moves X, W
+ * and bias into circular buffers; core B seeds the RE banks, multiplies and drains. Where all of k
+ * fits, a column block's weights are read once and stay at the head of their buffer until its last
+ * use; otherwise both operands stream in chunks of k.
+ *
+ * Bit-exact for every batch, block size and chunk: an element of Y is one chain of fma over its own
+ * row of X and row of W, whichever PE and bank compute it. Tails of m, n and k are skipped by the
+ * DPE, so neither padding nor what earlier jobs left in local memory is ever read. */
+#include "kernels/fc/args.h"
+#include "talus/device/barrier.h"
+#include "talus/device/memory.h"
+
+enum { CB_X, CB_W, CB_BIAS, CB_Y };
+#define SLOTS 2u /* per operand: one in use, one in flight */
+
+struct plan {
+    uint32_t blocks_m, blocks_n; /* blocks of Y */
+    uint32_t side;               /* rows and columns of a block */
+    uint32_t chunks;             /* of k */
+    uint32_t x_slot, w_slot;     /* bytes; rows at `pitch` */
+    uint32_t pitch;
+    uint32_t y_slot, y_row; /* bytes of a block and of one of its rows */
+    uint64_t first, count;  /* the PE's blocks */
+};
+
+static uint32_t ceil_divide(uint32_t value, uint32_t by) {
+    return (value + by - 1) / by;
+}
+static uint32_t smaller(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
+static struct plan make_plan(const struct talus_launch* launch, const struct talus_fc_args* args) {
+    struct plan plan;
+    plan.side = args->block * TALUS_FC_TILE;
+    plan.blocks_m = ceil_divide(args->batch, plan.side);
+    plan.blocks_n = ceil_divide(args->n, plan.side);
+    plan.chunks = ceil_divide(args->k, args->chunk);
+    plan.pitch = args->chunk * 2;
+    plan.x_slot = plan.side * plan.pitch;
+    plan.w_slot = plan.side * plan.pitch;
+    plan.y_row = plan.side * (args->y_type == TALUS_CP_FP32 ? 4 : 2);
+    plan.y_slot = plan.side * plan.y_row;
+    talus_split((uint64_t)plan.blocks_m * plan.blocks_n, talus_pe_count(launch),
+                talus_pe_index(launch), &plan.first, &plan.count);
+    return plan;
+}
+
+static void configure_buffers(const struct talus_launch* launch, const struct plan* plan) {
+    struct talus_local local = talus_local_all(launch);
+    talus_cb_config(CB_X, talus_local_alloc(&local, SLOTS * plan->x_slot, 64),
+                    SLOTS * plan->x_slot);
+    talus_cb_config(CB_W, talus_local_alloc(&local, SLOTS * plan->w_slot, 64),
+                    SLOTS * plan->w_slot);
+    talus_cb_config(CB_BIAS, talus_local_alloc(&local, SLOTS * plan->side * 4, 64),
+                    SLOTS * plan->side * 4);
+    talus_cb_config(CB_Y, talus_local_alloc(&local, SLOTS * plan->y_slot, 64),
+                    SLOTS * plan->y_slot);
+}
+
+static void move_data(const struct talus_fc_args* args, const struct plan* plan) {
+    talus_context_set01(CB_X, talus_cb_operand(CB_X, 0, plan->x_slot),
+                        TALUS_PAIR(args->x_pitch, plan->pitch));
+    talus_context_set01(CB_W, talus_cb_operand(CB_W, 0, plan->w_slot),
+                        TALUS_PAIR(args->weights_pitch, plan->pitch));
+    talus_context_set01(CB_BIAS, talus_cb_operand(CB_BIAS, 0, plan->side * 4), TALUS_PAIR(0, 0));
+
+    uint32_t block_n = (uint32_t)(plan->first / plan->blocks_m);
+    uint32_t block_m = (uint32_t)(plan->first % plan->blocks_m);
+    for (uint64_t i = 0; i < plan->count; ++i) {
+        const uint32_t m = block_m * plan->side;
+        const uint32_t n = block_n * plan->side;
+        const uint32_t rows = smaller(plan->side, args->batch - m);
+        const uint32_t columns = smaller(plan->side, args->n - n);
+        const int new_columns = i == 0 || block_m == 0;
+        if (new_columns)
+            talus_dma_in(CB_BIAS, args->bias + (uint64_t)n * 4, columns * 4, 1);
+        for (uint32_t c = 0; c < plan->chunks; ++c) {
+            const uint64_t k = (uint64_t)c * args->chunk;
+            const uint32_t bytes = smaller(args->chunk, args->k - (uint32_t)k) * 2;
+            if (new_columns || plan->chunks > 1)
+                talus_dma_in(CB_W, args->weights + (uint64_t)n * args->weights_pitch + k * 2, bytes,
+                             columns);
+            talus_dma_in(CB_X, args->x + (uint64_t)m * args->x_pitch + k * 2, bytes, rows);
+        }
+        if (++block_m == plan->blocks_m) {
+            block_m = 0;
+            ++block_n;
+        }
+    }
+}
+
+/* Blocks of one tile rotate through the four banks, blocks of 2 x 2 take all: a drain overlaps with
+ * the next product either way. */
+static void compute(const struct talus_fc_args* args, const struct plan* plan) {
+    const uint32_t tile_bytes = TALUS_FC_TILE * plan->pitch;
+    const uint32_t y_element = args->y_type == TALUS_CP_FP32 ? 4 : 2;
+    enum { MULTIPLY, SEED, DRAIN, OUT };
+    talus_context_set(MULTIPLY, 2, TALUS_PAIR(plan->pitch, plan->pitch));
+    talus_context_set(SEED, 2, TALUS_PAIR(0, 0));
+    talus_context_set(DRAIN, 2, TALUS_PAIR(0, plan->y_row));
+    talus_context_set01(OUT, talus_cb_operand(CB_Y, 0, plan->y_slot),
+                        TALUS_PAIR(plan->y_row, args->y_pitch));
+
+    uint32_t block_n = (uint32_t)(plan->first / plan->blocks_m);
+    uint32_t block_m = (uint32_t)(plan->first % plan->blocks_m);
+    uint32_t base = 0;
+    for (uint64_t i = 0; i < plan->count; ++i) {
+        const uint32_t m = block_m * plan->side;
+        const uint32_t n = block_n * plan->side;
+        const uint32_t rows = smaller(plan->side, args->batch - m);
+        const uint32_t columns = smaller(plan->side, args->n - n);
+        const uint32_t tiles_m = ceil_divide(rows, TALUS_FC_TILE);
+        const uint32_t tiles_n = ceil_divide(columns, TALUS_FC_TILE);
+        const uint32_t last_tile = tiles_m * tiles_n - 1;
+        const int last_use = block_m + 1 == plan->blocks_m || i + 1 == plan->count;
+
+        for (uint32_t t = 0; t <= last_tile; ++t) {
+            const uint32_t tm = t / tiles_n;
+            const uint32_t tn = t % tiles_n;
+            talus_context_set(SEED, 1,
+                              talus_cb_operand(CB_BIAS, tn * TALUS_FC_TILE * 4,
+                                               last_use && t == last_tile ? plan->side * 4 : 0));
+            talus_re_load(SEED, smaller(TALUS_FC_TILE, rows - tm * TALUS_FC_TILE),
+                          smaller(TALUS_FC_TILE, columns - tn * TALUS_FC_TILE), (base + t) & 3,
+                          TALUS_RE_LOAD_ROW);
+        }
+        for (uint32_t c = 0; c < plan->chunks; ++c) {
+            const uint32_t k = smaller(args->chunk, args->k - c * args->chunk);
+            for (uint32_t t = 0; t <= last_tile; ++t) {
+                const uint32_t tm = t / tiles_n;
+                const uint32_t tn = t % tiles_n;
+                const uint32_t x_pop = t == last_tile ? plan->x_slot : 0;
+                const uint32_t w_pop =
+                    t == last_tile && (plan->chunks > 1 || last_use) ? plan->w_slot : 0;
+                talus_context_set01(MULTIPLY, talus_cb_operand(CB_X, tm * tile_bytes, x_pop),
+                                    talus_cb_operand(CB_W, tn * tile_bytes, w_pop));
+                talus_dpe_matmul(MULTIPLY, smaller(TALUS_FC_TILE, rows - tm * TALUS_FC_TILE),
+                                 smaller(TALUS_FC_TILE, columns - tn * TALUS_FC_TILE), k,
+                                 (base + t) & 3, 1, TALUS_CP_FP16);
+            }
+        }
+        for (uint32_t t = 0; t <= last_tile; ++t) {
+            const uint32_t tm = t / tiles_n;
+            const uint32_t tn = t % tiles_n;
+            talus_context_set(
+                DRAIN, 0,
+                talus_cb_operand(CB_Y,
+                                 tm * TALUS_FC_TILE * plan->y_row + tn * TALUS_FC_TILE * y_element,
+                                 t == last_tile ? plan->y_slot : 0));
+            talus_re_store(DRAIN, smaller(TALUS_FC_TILE, rows - tm * TALUS_FC_TILE),
+                           smaller(TALUS_FC_TILE, columns - tn * TALUS_FC_TILE), (base + t) & 3,
+                           (enum talus_se_function)args->activation,
+                           (enum talus_cp_type)args->y_type);
+        }
+        talus_dma_out(OUT, args->y + (uint64_t)m * args->y_pitch + (uint64_t)n * y_element,
+                      columns * y_element, rows);
+        base += last_tile + 1;
+        if (++block_m == plan->blocks_m) {
+            block_m = 0;
+            ++block_n;
+        }
+    }
+}
+
+TALUS_KERNEL void kernel_main(const struct talus_launch* launch) {
+    const struct talus_fc_args* args = launch->args;
+    const struct plan plan = make_plan(launch, args);
+    if (plan.count == 0)
+        return;
+    if (launch->core == TALUS_CORE_A) {
+        configure_buffers(launch, &plan);
+        talus_core_barrier(launch);
+        move_data(args, &plan);
+    } else {
+        talus_core_barrier(launch);
+        compute(args, &plan);
+    }
+}
