@@ -18,9 +18,9 @@
 #include <memory>
 #include <vector>
 
-#include "../core/config.hpp"
-#include "../core/types.hpp"
-#include "../isa/hart.hpp"
+#include "core/config.hpp"
+#include "core/types.hpp"
+#include "isa/hart.hpp"
 
 namespace talus::sim {
 
@@ -159,14 +159,20 @@ class Fabric {
     // --- bulk
     // ---------------------------------------------------------------------------------------
     /// Checks a range of plain memory (not registers) and finds its bytes. `write` also when the
-    /// caller is about to write: then call written() after it did.
+    /// caller is about to write: then it calls written() once it did.
     MemorySpan span(const Requester& who, std::uint64_t addr, std::uint64_t len, bool write);
-    void written(std::uint64_t addr, std::uint64_t len);
-    /// Time only: reserves the way and the memory for `len` bytes from `now` on and returns when
-    /// the last byte has arrived (read) or was acknowledged (write). The range must have passed
-    /// span(). `rate_limited` = false leaves out the requester's own port (its caller models it).
+    void written(const Requester& who, std::uint64_t addr, std::uint64_t len);
+    /// Time only: reserves the way and the memory for `len` bytes from `now` (global time) on and
+    /// returns when the last byte has arrived (read) or was acknowledged (write). The range must
+    /// have passed span().
     Cycle transfer(const Requester& who, Cycle now, std::uint64_t addr, std::uint64_t len,
-                   bool write, bool rate_limited = true);
+                   bool write);
+    /// The same for one packet, which leaves the requester at `at` (>= now) and lies within one
+    /// packet_bytes()-aligned block.
+    Cycle packet(const Requester& who, Cycle now, Cycle at, std::uint64_t addr, std::uint64_t len,
+                 bool write);
+    /// noc.packet_bytes, or less where memories interleave more finely.
+    std::uint64_t packet_bytes() const;
 
     /// Clocks from PE `from` to PE `to`, one way; from the control subsystem with pe_latency().
     Cycle pe_to_pe_latency(std::uint32_t from, std::uint32_t to) const;

@@ -12,11 +12,11 @@
 #include <string>
 #include <vector>
 
-#include "../core/config.hpp"
-#include "../core/diagnostics.hpp"
-#include "../core/event_queue.hpp"
-#include "../isa/hart.hpp"
-#include "../mem/fabric.hpp"
+#include "core/config.hpp"
+#include "core/diagnostics.hpp"
+#include "core/event_queue.hpp"
+#include "isa/hart.hpp"
+#include "mem/fabric.hpp"
 
 namespace talus::sim {
 

@@ -1,0 +1,476 @@
+#include "fabric.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+
+#include "talus/hw/interrupts.h"
+
+#include "fabric_state.hpp"
+
+namespace talus::sim {
+
+namespace {
+
+constexpr std::uint64_t kCodePage = 4096;
+
+BandwidthCalendar rate(std::uint64_t bytes_per_clock) {
+    return {bytes_per_clock, 1};
+}
+
+} // namespace
+
+Requester Requester::hart(HartId id) {
+    return {id < TALUS_CONTROL_HARTS ? Kind::kControlHart : Kind::kPeCore, id};
+}
+
+std::uint32_t Requester::pe() const {
+    return kind == Kind::kPeUnit ? index : (index - TALUS_CONTROL_HARTS) / TALUS_CORES_PER_PE;
+}
+
+std::uint64_t trap_cause(FabricError error, AccessKind kind) {
+    if (error == FabricError::kSubgrid) {
+        return TALUS_TRAP_SUBGRID;
+    }
+    const bool misaligned = error == FabricError::kMisaligned;
+    switch (kind) {
+    case AccessKind::kFetch:
+        return TALUS_CAUSE_FETCH_ACCESS;
+    case AccessKind::kLoad:
+        return misaligned ? TALUS_CAUSE_LOAD_MISALIGNED : TALUS_CAUSE_LOAD_ACCESS;
+    case AccessKind::kStore:
+        return misaligned ? TALUS_CAUSE_STORE_MISALIGNED : TALUS_CAUSE_STORE_ACCESS;
+    }
+    return TALUS_CAUSE_LOAD_ACCESS;
+}
+
+Fabric::State::State(const Config& config_in, int staging_fd)
+    : config(config_in), rom(TALUS_ROM_SIZE, "boot ROM"),
+      control_sram(TALUS_CONTROL_SRAM_SIZE, "control SRAM"),
+      lls(config.sram.scratch_bytes, "shared SRAM"),
+      staging(staging_fd < 0 ? HostMemory(TALUS_STAGING_SIZE, "staging RAM")
+                             : HostMemory(TALUS_STAGING_SIZE, "staging RAM", staging_fd)),
+      dram(config.dram.bytes, "off-chip memory"),
+      control_ports{rate(config.noc.engine_port_bytes_per_clock),
+                    rate(config.noc.engine_port_bytes_per_clock)},
+      control_sram_port(rate(config.memory.control_sram_bytes_per_clock)),
+      staging_port(rate(config.memory.staging_bytes_per_clock)),
+      dram_timing(std::make_unique<OpenPageDram>(config.dram, config.device.clock_khz)) {
+    const std::uint32_t count = config.pe_count();
+    pes.assign(count, nullptr);
+    const BandwidthCalendar port = rate(config.noc.pe_port_bytes_per_clock);
+    pe_ports.assign(count, PePorts{port, port});
+    slices.assign(config.sram.slices, rate(config.sram.slice_bytes_per_clock));
+    reservations.assign(TALUS_HART_OF(count, 0), nullptr);
+}
+
+Target Fabric::State::in_pe_window(std::uint32_t pe, std::uint64_t offset) const {
+    Target target;
+    if (pe >= pes.size() || pes[pe] == nullptr) {
+        return target;
+    }
+    target.pe = pe;
+    if (offset < TALUS_LOCAL_SIZE) {
+        target.error = FabricError::kNone;
+        target.kind = TargetKind::kLocal;
+        target.offset = offset;
+        target.left = TALUS_LOCAL_SIZE - offset;
+        target.host = pes[pe]->local_memory() + offset;
+    } else if (offset >= TALUS_PE_WINDOW_REGS &&
+               offset < TALUS_PE_WINDOW_REGS + TALUS_PE_REGS_SIZE) {
+        target.error = FabricError::kNone;
+        target.kind = TargetKind::kRegisters;
+        target.offset = offset - TALUS_PE_WINDOW_REGS;
+        target.left = TALUS_PE_REGS_SIZE - target.offset;
+    }
+    return target;
+}
+
+Target Fabric::State::locate(const Requester& who, std::uint64_t addr) const {
+    Target target;
+    const auto memory = [&](TargetKind kind, std::uint64_t base, const HostMemory& host) {
+        target.error = FabricError::kNone;
+        target.kind = kind;
+        target.offset = addr - base;
+        target.left = host.size() - target.offset;
+        target.host = host.data() + target.offset;
+        return target;
+    };
+    const auto within = [&](std::uint64_t base, std::uint64_t size) {
+        return addr >= base && addr - base < size;
+    };
+
+    if (within(TALUS_LLS_BASE, lls.size())) {
+        return memory(TargetKind::kLls, TALUS_LLS_BASE, lls);
+    }
+    if (within(TALUS_DRAM_BASE, dram.size())) {
+        return memory(TargetKind::kDram, TALUS_DRAM_BASE, dram);
+    }
+    if (within(TALUS_CONTROL_SRAM_BASE, control_sram.size())) {
+        return memory(TargetKind::kControlSram, TALUS_CONTROL_SRAM_BASE, control_sram);
+    }
+    if (within(TALUS_STAGING_BASE, staging.size())) {
+        return memory(TargetKind::kStaging, TALUS_STAGING_BASE, staging);
+    }
+    if (within(TALUS_LOCAL_BASE, TALUS_LOCAL_SIZE) ||
+        within(TALUS_PE_REGS_BASE, TALUS_PE_REGS_SIZE)) {
+        // The aliases are decoded in the cores; nothing of them reaches the NoC.
+        if (who.kind != Requester::Kind::kPeCore) {
+            target.error = who.in_pe() ? FabricError::kForbidden : FabricError::kUnmapped;
+            return target;
+        }
+        const bool local = within(TALUS_LOCAL_BASE, TALUS_LOCAL_SIZE);
+        target = in_pe_window(who.pe(), local ? addr - TALUS_LOCAL_BASE
+                                              : addr - TALUS_PE_REGS_BASE + TALUS_PE_WINDOW_REGS);
+        target.kind = local ? TargetKind::kOwnLocal : TargetKind::kOwnRegisters;
+        return target;
+    }
+    if (within(TALUS_SUBGRID_BASE, TALUS_SUBGRID_SIZE)) {
+        if (!who.in_pe() || pes[who.pe()] == nullptr) {
+            return target;
+        }
+        const std::uint32_t rect = pes[who.pe()]->subgrid_rect();
+        const std::uint64_t window = (addr - TALUS_SUBGRID_BASE) / TALUS_PE_WINDOW_STRIDE;
+        const std::uint64_t row = window / TALUS_MAX_COLS;
+        const std::uint64_t col = window % TALUS_MAX_COLS;
+        if (row >= (rect >> 16 & 0xff) || col >= rect >> 24) {
+            target.error = FabricError::kSubgrid;
+            return target;
+        }
+        const std::uint64_t pe =
+            ((rect & 0xff) + row) * config.grid.cols + (rect >> 8 & 0xff) + col;
+        return in_pe_window(static_cast<std::uint32_t>(pe),
+                            (addr - TALUS_SUBGRID_BASE) % TALUS_PE_WINDOW_STRIDE);
+    }
+    if (within(TALUS_PE_WINDOW_BASE, TALUS_PE_WINDOW_SIZE)) {
+        if (who.in_pe()) {
+            target.error = FabricError::kForbidden;
+            return target;
+        }
+        const std::uint64_t offset = addr - TALUS_PE_WINDOW_BASE;
+        return in_pe_window(static_cast<std::uint32_t>(offset / TALUS_PE_WINDOW_STRIDE),
+                            offset % TALUS_PE_WINDOW_STRIDE);
+    }
+    if (within(TALUS_ROM_BASE, rom.size())) {
+        if (who.kind != Requester::Kind::kControlHart) {
+            target.error = FabricError::kForbidden;
+            return target;
+        }
+        return memory(TargetKind::kRom, TALUS_ROM_BASE, rom);
+    }
+    for (const MmioRange& range : mmio) {
+        if (within(range.base, range.size)) {
+            target.error = FabricError::kNone;
+            target.kind = TargetKind::kMmio;
+            target.offset = addr - range.base;
+            target.left = range.size - target.offset;
+            target.handler = range.handler;
+            return target;
+        }
+    }
+    return target;
+}
+
+void Fabric::State::break_reservations(const std::uint8_t* host, std::uint64_t len) {
+    if (reserved == 0) {
+        return;
+    }
+    for (const std::uint8_t*& line : reservations) {
+        if (line != nullptr && line < host + len && host < line + 64) {
+            line = nullptr;
+            --reserved;
+        }
+    }
+}
+
+Fabric::Fabric(const Config& config, int staging_fd)
+    : config_(config), state_(std::make_unique<State>(config_, staging_fd)) {}
+
+Fabric::~Fabric() = default;
+
+void Fabric::attach_pe(std::uint32_t pe, PePort& port) {
+    state_->pes.at(pe) = &port;
+}
+
+void Fabric::add_mmio(std::uint64_t base, std::uint64_t size, MmioHandler& handler) {
+    state_->mmio.push_back({base, size, &handler});
+}
+
+void Fabric::mark_code(std::uint64_t addr) {
+    state_->code_pages.insert(addr / kCodePage);
+}
+
+std::uint8_t* Fabric::rom() {
+    return state_->rom.data();
+}
+std::uint8_t* Fabric::control_sram() {
+    return state_->control_sram.data();
+}
+std::uint8_t* Fabric::lls() {
+    return state_->lls.data();
+}
+std::uint8_t* Fabric::staging() {
+    return state_->staging.data();
+}
+std::uint8_t* Fabric::dram() {
+    return state_->dram.data();
+}
+
+PePort* Fabric::pe(std::uint32_t index) const {
+    return index < state_->pes.size() ? state_->pes[index] : nullptr;
+}
+
+void Fabric::scrub(std::uint64_t addr, std::uint64_t len) {
+    if (len == 0) {
+        return;
+    }
+    const Requester who = Requester::engine(0);
+    const Target target = state_->locate(who, addr);
+    const bool known = target.ok() && target.left >= len &&
+                       (target.kind == TargetKind::kLls || target.kind == TargetKind::kDram);
+    if (!known) {
+        throw std::invalid_argument("scrub: not a range of LLS or DRAM");
+    }
+    (target.kind == TargetKind::kLls ? state_->lls : state_->dram).discard(target.offset, len);
+    written(who, addr, len);
+}
+
+void Fabric::reset() {
+    State& s = *state_;
+    s.control_sram.discard(0, s.control_sram.size());
+    s.lls.discard(0, s.lls.size());
+    s.dram.discard(0, s.dram.size());
+    for (State::PePorts& ports : s.pe_ports) {
+        ports.in.reset();
+        ports.out.reset();
+    }
+    s.control_ports.in.reset();
+    s.control_ports.out.reset();
+    for (BandwidthCalendar& slice : s.slices) {
+        slice.reset();
+    }
+    s.control_sram_port.reset();
+    s.staging_port.reset();
+    s.dram_timing->reset();
+    std::fill(s.reservations.begin(), s.reservations.end(), nullptr);
+    s.reserved = 0;
+    s.code_pages.clear();
+    s.counters = {};
+}
+
+FabricResult Fabric::read(const Requester& who, Cycle now, std::uint64_t addr, void* data,
+                          unsigned len) {
+    const Target target = state_->locate(who, addr);
+    if (!target.ok()) {
+        return {target.error, now};
+    }
+    if (target.left < len) {
+        return {FabricError::kUnmapped, now};
+    }
+    if (target.memory()) {
+        std::memcpy(data, target.host, len);
+    } else {
+        if (len > 8) {
+            return {FabricError::kForbidden, now};
+        }
+        if ((addr & (len - 1)) != 0) {
+            return {FabricError::kMisaligned, now};
+        }
+        std::uint64_t value = 0;
+        if (target.kind == TargetKind::kMmio) {
+            if (!target.handler->mmio_read(who, now, addr, len, value)) {
+                return {FabricError::kForbidden, now};
+            }
+        } else {
+            value = state_->pes[target.pe]->read_register(
+                now, static_cast<std::uint32_t>(target.offset), len);
+        }
+        std::memcpy(data, &value, len);
+    }
+    return {FabricError::kNone, state_->packet(who, now, now, target, len, false)};
+}
+
+FabricResult Fabric::write(const Requester& who, Cycle now, std::uint64_t addr, const void* data,
+                           unsigned len) {
+    const Target target = state_->locate(who, addr);
+    if (!target.ok()) {
+        return {target.error, now};
+    }
+    if (target.left < len) {
+        return {FabricError::kUnmapped, now};
+    }
+    if (target.kind == TargetKind::kRom) {
+        return {FabricError::kForbidden, now};
+    }
+    if (target.memory()) {
+        std::memcpy(target.host, data, len);
+        state_->break_reservations(target.host, len);
+        if (!state_->code_pages.empty()) {
+            written(who, addr, len);
+        }
+    } else {
+        if (len > 8) {
+            return {FabricError::kForbidden, now};
+        }
+        if ((addr & (len - 1)) != 0) {
+            return {FabricError::kMisaligned, now};
+        }
+        std::uint64_t value = 0;
+        std::memcpy(&value, data, len);
+        if (target.kind == TargetKind::kMmio) {
+            if (!target.handler->mmio_write(who, now, addr, len, value)) {
+                return {FabricError::kForbidden, now};
+            }
+        } else {
+            state_->pes[target.pe]->write_register(now, static_cast<std::uint32_t>(target.offset),
+                                                   len, value);
+        }
+    }
+    return {FabricError::kNone, state_->packet(who, now, now, target, len, true)};
+}
+
+FabricResult Fabric::amo(const Requester& who, Cycle now, const AmoRequest& request,
+                         std::uint64_t& old_value) {
+    State& s = *state_;
+    const Target target = s.locate(who, request.addr);
+    if (!target.ok()) {
+        return {target.error, now};
+    }
+    const bool hart =
+        who.kind == Requester::Kind::kControlHart || who.kind == Requester::Kind::kPeCore;
+    const bool writes = request.op != AmoOp::kLr;
+    if (!hart || !target.memory() || target.left < request.len ||
+        (writes && target.kind == TargetKind::kRom)) {
+        return {FabricError::kForbidden, now};
+    }
+    if ((request.addr & (request.len - 1)) != 0) {
+        return {FabricError::kMisaligned, now};
+    }
+
+    const std::uint8_t* line = target.host - (request.addr & 63);
+    const std::uint8_t*& reservation = s.reservations.at(who.index);
+    std::uint64_t old = 0;
+    std::memcpy(&old, target.host, request.len);
+    std::uint64_t stored = 0;
+    bool store = false;
+    switch (request.op) {
+    case AmoOp::kLr:
+        s.reserved += reservation == nullptr ? 1 : 0;
+        reservation = line;
+        old_value = old;
+        break;
+    case AmoOp::kSc:
+        store = reservation == line;
+        stored = request.operand;
+        old_value = store ? 0 : 1;
+        s.reserved -= reservation != nullptr ? 1 : 0;
+        reservation = nullptr;
+        break;
+    default:
+        store = true;
+        stored = amo_result(request.op, request.len, old, request.operand);
+        old_value = old;
+        break;
+    }
+    if (store) {
+        std::memcpy(target.host, &stored, request.len);
+        s.break_reservations(target.host, request.len);
+        if (!s.code_pages.empty()) {
+            written(who, request.addr, request.len);
+        }
+    }
+    ++s.counters.amos;
+    const Cycle data = s.packet(who, now, now, target, request.len, false);
+    return {FabricError::kNone, data + config_.memory.amo_clocks};
+}
+
+MemorySpan Fabric::span(const Requester& who, std::uint64_t addr, std::uint64_t len, bool write) {
+    const Target target = state_->locate(who, addr);
+    if (!target.ok()) {
+        return {target.error, nullptr};
+    }
+    if (!target.memory() || (write && target.kind == TargetKind::kRom)) {
+        return {FabricError::kForbidden, nullptr};
+    }
+    if (target.left < len) {
+        return {FabricError::kUnmapped, nullptr};
+    }
+    return {FabricError::kNone, target.host};
+}
+
+void Fabric::written(const Requester& who, std::uint64_t addr, std::uint64_t len) {
+    State& s = *state_;
+    if (len == 0) {
+        return;
+    }
+    if (s.reserved != 0) {
+        const Target target = s.locate(who, addr);
+        if (target.memory()) {
+            s.break_reservations(target.host, len);
+        }
+    }
+    if (s.code_pages.empty() || code_listener_ == nullptr) {
+        return;
+    }
+    const std::uint64_t first = addr / kCodePage;
+    const std::uint64_t last = (addr + len - 1) / kCodePage;
+    if (last - first < s.code_pages.size()) {
+        for (std::uint64_t page = first; page <= last; ++page) {
+            if (s.code_pages.count(page) != 0) {
+                code_listener_->on_code_written(addr, len);
+                return;
+            }
+        }
+    } else {
+        // Which page is found first does not matter: the listener hears of the range once.
+        for (const std::uint64_t page : s.code_pages) {
+            if (page >= first && page <= last) {
+                code_listener_->on_code_written(addr, len);
+                return;
+            }
+        }
+    }
+}
+
+Cycle Fabric::packet(const Requester& who, Cycle now, Cycle at, std::uint64_t addr,
+                     std::uint64_t len, bool write) {
+    return state_->packet(who, now, at, state_->locate(who, addr), len, write);
+}
+
+std::uint64_t Fabric::packet_bytes() const {
+    return std::min({config_.noc.packet_bytes, config_.sram.slice_interleave_bytes,
+                     config_.dram.channel_interleave_bytes});
+}
+
+Cycle Fabric::transfer(const Requester& who, Cycle now, std::uint64_t addr, std::uint64_t len,
+                       bool write) {
+    const std::uint64_t block = packet_bytes();
+    const std::uint64_t port_rate =
+        who.in_pe() ? config_.noc.pe_port_bytes_per_clock : config_.noc.engine_port_bytes_per_clock;
+    Cycle done = now;
+    std::uint64_t sent = 0;
+    while (sent < len) {
+        const std::uint64_t begin = addr + sent;
+        const std::uint64_t bytes = std::min(len - sent, block - begin % block);
+        const Cycle at = now + sent / port_rate;
+        done = std::max(done, packet(who, now, at, begin, bytes, write));
+        sent += bytes;
+    }
+    return done;
+}
+
+Cycle Fabric::pe_to_pe_latency(std::uint32_t from, std::uint32_t to) const {
+    return state_->pe_to_pe(from, to);
+}
+
+Cycle Fabric::pe_latency(std::uint32_t pe) const {
+    return state_->pe_to_control(pe);
+}
+
+const FabricCounters& Fabric::counters() const {
+    state_->counters.dram_row_hits = state_->dram_timing->row_hits;
+    state_->counters.dram_row_misses = state_->dram_timing->row_misses;
+    return state_->counters;
+}
+
+} // namespace talus::sim

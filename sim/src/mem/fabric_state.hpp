@@ -1,0 +1,102 @@
+// Inside of class Fabric: memories, calendars and the translation of addresses.
+#ifndef TALUS_SIM_MEM_FABRIC_STATE_HPP
+#define TALUS_SIM_MEM_FABRIC_STATE_HPP
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <unordered_set>
+#include <vector>
+
+#include "talus/hw/address_map.h"
+
+#include "calendar.hpp"
+#include "dram.hpp"
+#include "fabric.hpp"
+#include "host_memory.hpp"
+
+namespace talus::sim {
+
+/// Where an address leads.
+enum class TargetKind : std::uint8_t {
+    kRom,
+    kControlSram,
+    kLls,
+    kStaging,
+    kDram,
+    kLocal,     ///< local memory of `pe` by way of the NoC
+    kOwnLocal,  ///< a PE core's own local memory, by its alias
+    kRegisters, ///< registers of `pe` by way of the NoC
+    kOwnRegisters,
+    kMmio,
+};
+
+struct Target {
+    FabricError error = FabricError::kUnmapped;
+    TargetKind kind = TargetKind::kRom;
+    std::uint32_t pe = 0;
+    std::uint64_t offset = 0; ///< within the memory or block
+    std::uint64_t left = 0;   ///< bytes from offset to the end of it
+    std::uint8_t* host = nullptr;
+    MmioHandler* handler = nullptr;
+
+    bool ok() const { return error == FabricError::kNone; }
+    bool memory() const { return host != nullptr; }
+};
+
+struct Fabric::State {
+    struct MmioRange {
+        std::uint64_t base;
+        std::uint64_t size;
+        MmioHandler* handler;
+    };
+    struct PePorts {
+        BandwidthCalendar in;
+        BandwidthCalendar out;
+    };
+
+    State(const Config& config, int staging_fd);
+
+    Target locate(const Requester& who, std::uint64_t addr) const;
+    Target in_pe_window(std::uint32_t pe, std::uint64_t offset) const;
+
+    /// One way through the NoC.
+    Cycle latency(const Requester& who, const Target& target) const;
+    Cycle pe_to_pe(std::uint32_t from, std::uint32_t to) const;
+    Cycle pe_to_control(std::uint32_t pe) const;
+    BandwidthCalendar& port(const Requester& who, bool into_requester);
+    /// A packet of `bytes` at the target: returns when its data is available (read) or stored.
+    Cycle at_target(Cycle now, Cycle at, const Target& target, std::uint64_t bytes, bool write);
+    /// From `at` at the requester to the data's arrival there (read) or the acknowledgement.
+    Cycle packet(const Requester& who, Cycle now, Cycle at, const Target& target,
+                 std::uint64_t bytes, bool write);
+
+    void break_reservations(const std::uint8_t* host, std::uint64_t len);
+
+    const Config& config;
+    HostMemory rom;
+    HostMemory control_sram;
+    HostMemory lls;
+    HostMemory staging;
+    HostMemory dram;
+
+    std::vector<PePort*> pes;
+    std::vector<MmioRange> mmio;
+
+    std::vector<PePorts> pe_ports;
+    PePorts control_ports;
+    std::vector<BandwidthCalendar> slices;
+    BandwidthCalendar control_sram_port;
+    BandwidthCalendar staging_port;
+    std::unique_ptr<DramTiming> dram_timing;
+
+    /// LR/SC: by hart, the host address of the reserved 64-byte line; null: none.
+    std::vector<const std::uint8_t*> reservations;
+    std::uint32_t reserved = 0; ///< how many of them stand
+    std::unordered_set<std::uint64_t> code_pages;
+    mutable FabricCounters counters;
+};
+
+} // namespace talus::sim
+
+#endif
