@@ -1,0 +1,188 @@
+// A Talus device: boot, admin queue, I/O queues, memory, reset.
+#pragma once
+
+#include "error.hpp"
+#include "firmware.hpp"
+#include "memory.hpp"
+#include "queue.hpp"
+#include "registers.hpp"
+#include "wait.hpp"
+
+#include "talus/driver.h"
+
+#include <array>
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace talus::driver {
+
+struct OpenOptions {
+    std::string device;
+    std::string sysfs;
+    std::string firmware;
+    TransportOptions transport;
+    bool boot = true;
+    bool share_fd = true; // hand DMA memory's files to the device
+    bool shadow = true;   // use shadow doorbells where the device has them
+    WaitBy wait_by = WaitBy::kSleep;
+    std::uint64_t boot_timeout_us = 2'000'000;
+    std::uint64_t command_timeout_us = 10'000'000;
+};
+
+class IoQueue;
+
+/// Thread-safe; each IoQueue belongs to one thread at a time.
+class Device {
+  public:
+    /// Resolves, connects, boots. `options` as in talus_drv_open.
+    static std::unique_ptr<Device> open(const OpenOptions& options);
+
+    /// On a transport that is already there.
+    Device(std::unique_ptr<Transport> transport, const std::string& name,
+           const OpenOptions& options);
+    ~Device();
+
+    talus_drv_device_info info();
+    talus_drv_telemetry telemetry();
+    std::string log();
+
+    std::uint64_t memory_allocate(talus_drv_memory memory, std::uint64_t bytes,
+                                  std::uint64_t alignment);
+    void memory_free(std::uint64_t address);
+    void memory_usage(talus_drv_memory memory, std::uint64_t& used, std::uint64_t& total);
+
+    DmaBuffer host_allocate(std::uint64_t bytes, std::uint64_t alignment);
+    void host_free(std::uint64_t iova);
+
+    /// The queue is the device's; destroy_queue or ~Device ends it.
+    IoQueue* create_queue(std::uint32_t entries, WaitBy wait_by);
+    void destroy_queue(IoQueue* queue);
+
+    void reset();
+
+    const OpenOptions& options() const { return options_; }
+
+  private:
+    friend class IoQueue;
+
+    // Runs `operation`, and remembers the device as lost if that is how it ends.
+    template <typename Operation>
+    auto guard(Operation&& operation);
+    void require_alive();
+    void require_ready();
+    void lose(const std::string& reason);
+
+    void enable_pci();
+    void disable_pci() noexcept;
+    void bring_up(); // admin queue, identify, shadow pages; holds admin_mutex_
+    void identify();
+    void accept_identity(const talus_identify& identity);
+
+    /// One admin command, waited for. Throws COMMAND_FAILED with the device's reason.
+    talus_cqe admin(talus_sqe command, const char* what);
+    talus_cqe admin_locked(talus_sqe command, const char* what);
+    void window(const DmaRegion& arena, bool added);
+    void set_window(std::uint16_t index, std::uint64_t iova, std::uint64_t length);
+
+    RangeAllocator& allocator(talus_drv_memory memory);
+
+    OpenOptions options_;
+    std::string name_;
+    std::unique_ptr<Transport> transport_;
+    Registers registers_;
+    Waiter waiter_;
+    Doorbells doorbells_;
+    IovaSpace iova_;
+    DmaHeap control_memory_; // rings, shadow pages, admin buffers: domain 0 only
+    DmaHeap data_memory_;    // buffers of commands: windows of kDataDomain
+
+    std::atomic<bool> lost_{false};
+    std::mutex lost_mutex_;
+    std::string lost_reason_;
+
+    std::mutex admin_mutex_; // admin queue, identity, queue ids, and the list of queues
+    UniqueFd admin_event_;
+    DmaBuffer admin_submission_;
+    DmaBuffer admin_completion_;
+    DmaBuffer admin_data_;
+    DmaBuffer shadow_pages_;
+    std::unique_ptr<QueuePair> admin_queue_;
+    talus_identify identity_{};
+    std::atomic<bool> ready_{false};
+    bool shadow_in_use_ = false;
+    std::atomic<std::uint32_t> epoch_{0}; // counts our resets; a queue of an older one is dead
+    std::vector<std::unique_ptr<IoQueue>> queues_;
+
+    std::map<std::uint64_t, std::uint16_t> windows_; // arena's IOVA -> window; data_memory_'s lock
+
+    std::mutex memory_mutex_;
+    RangeAllocator dram_{0, 0, 64};
+    RangeAllocator lls_{0, 0, 64};
+};
+
+/// An I/O queue pair with its rings, interrupt and bounce buffer.
+class IoQueue {
+  public:
+    IoQueue(Device& device, std::uint32_t qid, std::uint32_t entries, WaitBy wait_by);
+    ~IoQueue();
+    IoQueue(const IoQueue&) = delete;
+    IoQueue& operator=(const IoQueue&) = delete;
+
+    Device& device() const { return device_; }
+    std::uint32_t qid() const { return pair_->qid(); }
+    std::size_t in_flight() const { return pair_->in_flight(); }
+
+    void submit(std::span<const talus_drv_command> commands, std::span<std::uint32_t> cids);
+
+    /// Takes completions into `completions` until `minimum` of them are there or nothing is in
+    /// flight; `count` is valid also when this throws.
+    void wait(std::span<talus_drv_completion> completions, std::size_t minimum, std::size_t& count,
+              std::uint64_t timeout_us);
+    void poll(std::span<talus_drv_completion> completions, std::size_t& count);
+
+    void copy_in(std::uint64_t device_address, const void* source, std::uint64_t bytes);
+    void copy_out(void* destination, std::uint64_t device_address, std::uint64_t bytes);
+
+    talus_drv_fault fault();
+
+  private:
+    friend class Device;
+
+    void create();  // admin_mutex_ held
+    void destroy(); // admin_mutex_ held
+    void require_usable();
+    talus_sqe encode(const talus_drv_command& command) const;
+    void drain(std::span<talus_drv_completion> completions, std::size_t& count);
+    void copy_and_wait(const talus_drv_copy& copy, std::uint32_t opcode);
+    const DmaBuffer& bounce();
+
+    Device& device_;
+    std::uint32_t epoch_;
+    WaitBy wait_by_;
+    UniqueFd event_;
+    DmaBuffer submission_;
+    DmaBuffer completion_;
+    DmaBuffer bounce_;
+    std::unique_ptr<QueuePair> pair_;
+    std::string broken_; // set by a completion that makes no sense
+    std::vector<talus_sqe> encoded_;
+    std::vector<std::uint64_t> tags_;
+};
+
+template <typename Operation>
+auto Device::guard(Operation&& operation) {
+    require_alive();
+    try {
+        return operation();
+    } catch (const Error& error) {
+        if (error.status() == TALUS_DRV_DEVICE_LOST)
+            lose(error.what());
+        throw;
+    }
+}
+
+} // namespace talus::driver

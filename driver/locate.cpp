@@ -1,0 +1,106 @@
+#include "locate.hpp"
+
+#include "error.hpp"
+
+#include <dlfcn.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <sstream>
+#include <vector>
+
+namespace talus::driver {
+namespace {
+
+namespace fs = std::filesystem;
+
+const char* environment(const char* name) {
+    const char* value = std::getenv(name);
+    return value != nullptr && value[0] != '\0' ? value : nullptr;
+}
+
+// The folders of the running program and of this library, each once.
+std::vector<fs::path> own_folders() {
+    std::vector<fs::path> folders;
+    std::error_code error;
+    const fs::path program = fs::read_symlink("/proc/self/exe", error);
+    if (!error)
+        folders.push_back(program.parent_path());
+    Dl_info info;
+    if (dladdr(reinterpret_cast<const void*>(&find_simulator), &info) != 0 &&
+        info.dli_fname != nullptr) {
+        const fs::path library = fs::canonical(info.dli_fname, error);
+        if (!error && (folders.empty() || library.parent_path() != folders.front()))
+            folders.push_back(library.parent_path());
+    }
+    return folders;
+}
+
+bool is_program(const fs::path& path) {
+    std::error_code error;
+    return fs::is_regular_file(path, error) && access(path.c_str(), X_OK) == 0;
+}
+
+} // namespace
+
+std::string find_simulator(const std::string& path) {
+    const char* variable = environment("TALUS_SIM");
+    if (!path.empty() || variable != nullptr) {
+        const std::string given = !path.empty() ? path : variable;
+        if (is_program(given))
+            return given;
+        throw Error(TALUS_DRV_NOT_FOUND,
+                    given + " is not a program" + (path.empty() ? " (environment TALUS_SIM)" : ""));
+    }
+    std::string searched;
+    const auto consider = [&](const fs::path& candidate) {
+        searched += "\n  " + candidate.lexically_normal().string();
+        return is_program(candidate);
+    };
+    // bin/ is beside lib/ or, with multiarch library folders, two levels above the library's
+    // folder.
+    for (const fs::path& folder : own_folders())
+        for (const char* bin : {".", "../bin", "../../bin"})
+            if (consider(folder / bin / "talus-sim"))
+                return (folder / bin / "talus-sim").lexically_normal().string();
+    if (const char* variable_path = environment("PATH")) {
+        std::istringstream folders(variable_path);
+        for (std::string folder; std::getline(folders, folder, ':');)
+            if (!folder.empty() && consider(fs::path(folder) / "talus-sim"))
+                return (fs::path(folder) / "talus-sim").string();
+    }
+    throw Error(
+        TALUS_DRV_NOT_FOUND,
+        "there is no Talus device in this machine, and the simulator's program talus-sim was "
+        "not found either; build it, or name it in the environment variable TALUS_SIM. "
+        "Searched:" +
+            searched);
+}
+
+std::string find_firmware(const std::string& path) {
+    std::error_code error;
+    const char* variable = environment("TALUS_FIRMWARE");
+    if (!path.empty() || variable != nullptr) {
+        const std::string given = !path.empty() ? path : variable;
+        if (fs::is_regular_file(given, error))
+            return given;
+        throw Error(TALUS_DRV_NOT_FOUND, "there is no boot image at " + given +
+                                             (path.empty() ? " (environment TALUS_FIRMWARE)" : ""));
+    }
+    std::string searched;
+    for (const fs::path& folder : own_folders())
+        for (const char* lib : {".", "../lib", "../../lib"}) {
+            const fs::path image =
+                (folder / lib / "talus" / "firmware" / "talus.img").lexically_normal();
+            searched += "\n  " + image.string();
+            if (fs::is_regular_file(image, error))
+                return image.string();
+        }
+    throw Error(TALUS_DRV_NOT_FOUND,
+                "no boot image found; build the firmware, or name the image in "
+                "the environment variable TALUS_FIRMWARE. Searched:" +
+                    searched);
+}
+
+} // namespace talus::driver

@@ -1,0 +1,92 @@
+#include "wait.hpp"
+
+#include "error.hpp"
+
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <sched.h>
+
+#include <algorithm>
+#include <limits>
+#include <thread>
+
+namespace talus::driver {
+namespace {
+
+using WallClock = Watch::WallClock;
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+
+// An interrupt that gets lost costs this much wall time, not the wait.
+constexpr milliseconds kLongestNap{20};
+// A parked device gets this much wall time to notice our write before we step it with reads.
+constexpr milliseconds kParkedGrace{250};
+
+std::uint64_t device_clocks(std::uint64_t microseconds_, std::uint32_t clock_khz) {
+    const std::uint64_t khz = clock_khz != 0 ? clock_khz : 1000000;
+    const std::uint64_t most = std::numeric_limits<std::uint64_t>::max() / 2;
+    return microseconds_ > most / khz ? most : microseconds_ * khz / 1000;
+}
+
+} // namespace
+
+void Waiter::until(const std::function<bool()>& done, const std::string& what,
+                   std::uint64_t timeout_us, WaitBy by, int eventfd) {
+    if (done())
+        return;
+    talus_status_page status = registers_.status();
+    Watch watch(device_clocks(timeout_us, status.clock_khz), status.device_clock, WallClock::now());
+    const auto began = WallClock::now();
+    bool stepping = false;
+    microseconds nap{20};
+    for (unsigned round = 0;; ++round) {
+        if (by == WaitBy::kPoll) {
+            // The device's own requests and its death are seen on the socket only.
+            if (round % 256 == 255)
+                transport_.wait(-1, milliseconds(0));
+            else
+                sched_yield();
+        } else if (eventfd >= 0) {
+            if (transport_.wait(eventfd, stepping ? milliseconds(0) : kLongestNap)) {
+                std::uint64_t count = 0;
+                [[maybe_unused]] const ssize_t got = read(eventfd, &count, sizeof count);
+            }
+        } else {
+            transport_.wait(-1, milliseconds(0));
+            if (!stepping)
+                std::this_thread::sleep_for(nap);
+            nap = std::min<microseconds>(nap * 2, milliseconds(2));
+        }
+        if (by == WaitBy::kPoll && round % 64 != 63) {
+            if (done())
+                return;
+            continue;
+        }
+        // The status first, then the condition: what completed before a snapshot that says "time is
+        // up" must not be reported as late.
+        const auto now = WallClock::now();
+        status = registers_.status();
+        if (done())
+            return;
+        // A parked device has nothing to run before its next timer; it moves on when it is read.
+        // That is how a command that the firmware lost still meets its time-out.
+        stepping = status.parked != 0 && now - began >= kParkedGrace;
+        if (stepping)
+            registers_.touch_clock();
+        switch (watch.observe(status.device_clock, now)) {
+        case Watch::Verdict::kGoOn:
+            break;
+        case Watch::Verdict::kTimeout:
+            throw Error(TALUS_DRV_TIMEOUT, "device " + name_ + ": " + what + " took more than " +
+                                               std::to_string(timeout_us) + " us of device time; " +
+                                               registers_.last_state());
+        case Watch::Verdict::kStandsStill:
+            throw Error(TALUS_DRV_DEVICE_LOST,
+                        "device " + name_ + " is lost: its clock has stood still for 5 s while " +
+                            "waiting for " + what + "; " + registers_.last_state());
+        }
+    }
+}
+
+} // namespace talus::driver
