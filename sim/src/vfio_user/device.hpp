@@ -51,7 +51,7 @@ class Device {
 
     // A client completed the version negotiation / its connection ended. At client_gone() mappings
     // and interrupts are already released.
-    virtual void client_connected() = 0;
+    virtual void client_arrived() = 0;
     virtual void client_gone() = 0;
 };
 

@@ -100,7 +100,7 @@ int Session::version(const Message& message, Reply& reply) {
         },
         static_cast<size_t>(
             std::min<uint64_t>(client->max_data_transfer, ClientMemory::kPieceBytes)));
-    device_.client_connected();
+    device_.client_arrived();
     return 0;
 }
 
