@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <set>
 #include <sstream>
 #include <vector>
 
@@ -53,29 +54,31 @@ std::string find_simulator(const std::string& path) {
         throw Error(TALUS_DRV_NOT_FOUND,
                     given + " is not a program" + (path.empty() ? " (environment TALUS_SIM)" : ""));
     }
-    std::string searched;
-    const auto consider = [&](const fs::path& candidate) {
-        searched += "\n  " + candidate.lexically_normal().string();
-        return is_program(candidate);
-    };
     // bin/ is beside lib/ or, with multiarch library folders, two levels above the library's
     // folder.
+    std::vector<fs::path> candidates;
     for (const fs::path& folder : own_folders())
         for (const char* bin : {".", "../bin", "../../bin"})
-            if (consider(folder / bin / "talus-sim"))
-                return (folder / bin / "talus-sim").lexically_normal().string();
+            candidates.push_back((folder / bin / "talus-sim").lexically_normal());
     if (const char* variable_path = environment("PATH")) {
         std::istringstream folders(variable_path);
         for (std::string folder; std::getline(folders, folder, ':');)
-            if (!folder.empty() && consider(fs::path(folder) / "talus-sim"))
-                return (fs::path(folder) / "talus-sim").string();
+            if (!folder.empty())
+                candidates.push_back((fs::path(folder) / "talus-sim").lexically_normal());
     }
-    throw Error(
-        TALUS_DRV_NOT_FOUND,
-        "there is no Talus device in this machine, and the simulator's program talus-sim was "
-        "not found either; build it, or name it in the environment variable TALUS_SIM. "
-        "Searched:" +
-            searched);
+    std::set<fs::path> searched;
+    std::string list;
+    for (const fs::path& candidate : candidates) {
+        if (!searched.insert(candidate).second)
+            continue;
+        if (is_program(candidate))
+            return candidate.string();
+        list += "\n  " + candidate.string();
+    }
+    throw Error(TALUS_DRV_NOT_FOUND,
+                "the simulator's program talus-sim was not found; build it, or name it in the "
+                "environment variable TALUS_SIM. Searched:" +
+                    list);
 }
 
 std::string find_firmware(const std::string& path) {

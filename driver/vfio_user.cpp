@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -85,8 +86,10 @@ UniqueFd VfioUserTransport::connect(const std::string& path) {
 }
 
 VfioUserTransport::VfioUserTransport(UniqueFd socket, std::string name,
-                                     std::unique_ptr<Simulator> simulator)
-    : name_(std::move(name)), simulator_(std::move(simulator)), socket_(std::move(socket)) {
+                                     std::unique_ptr<Simulator> simulator,
+                                     std::chrono::milliseconds reply_limit)
+    : reply_limit_(reply_limit), name_(std::move(name)), simulator_(std::move(simulator)),
+      socket_(std::move(socket)) {
     negotiate();
     query_device();
 }
@@ -246,7 +249,7 @@ VfioUserTransport::Reply VfioUserTransport::request(std::uint16_t command,
     awaited_ = header;
     reply_.reset();
 
-    const auto deadline = Clock::now() + kReplyLimit;
+    const auto deadline = Clock::now() + reply_limit_;
     pump();
     while (!reply_) {
         pollfd entry{socket_.get(), static_cast<short>(POLLIN | (out_.empty() ? 0 : POLLOUT)), 0};
@@ -254,7 +257,8 @@ VfioUserTransport::Reply VfioUserTransport::request(std::uint16_t command,
             std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
         if (left.count() <= 0)
             fail(std::string("no answer to vfio-user ") + command_name(command) + " within " +
-                 std::to_string(kReplyLimit.count()) + " s");
+                 std::to_string(reply_limit_.count()) + " ms" +
+                 (command == VFIO_USER_VERSION ? "; another process may hold the device" : ""));
         const int ready = poll(&entry, 1, static_cast<int>(left.count()));
         if (ready < 0 && errno != EINTR)
             fail(std::string("poll: ") + std::generic_category().message(errno));
@@ -554,8 +558,11 @@ BarMapping VfioUserTransport::bar_map(int bar, std::uint64_t offset, std::uint64
                bytes <= a.size - (offset - a.offset);
     });
     struct stat file {};
-    // A file shorter than promised would end this process by SIGBUS on the first access.
-    if (!allowed || fstat(region.fd.get(), &file) != 0 ||
+    // A file that is shorter than promised, or may become so, would end this process by SIGBUS.
+    // Where that can't be ruled out, messages do the same work.
+    const int seals = fcntl(region.fd.get(), F_GET_SEALS);
+    if (!allowed || seals < 0 || (seals & F_SEAL_SHRINK) == 0 ||
+        fstat(region.fd.get(), &file) != 0 ||
         static_cast<std::uint64_t>(file.st_size) < region.file_offset + offset + bytes)
         return {};
     void* pointer = mmap(nullptr, bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED,

@@ -22,14 +22,15 @@ namespace talus::driver {
 class VfioUserTransport final : public Transport {
   public:
     /// Takes `socket` and negotiates. `simulator` is null where somebody else runs the server.
-    VfioUserTransport(UniqueFd socket, std::string name, std::unique_ptr<Simulator> simulator);
+    /// `reply_limit`: how long the server may be silent when a reply is due.
+    VfioUserTransport(UniqueFd socket, std::string name, std::unique_ptr<Simulator> simulator,
+                      std::chrono::milliseconds reply_limit = kReplyLimit);
     ~VfioUserTransport() override;
 
     /// Connects to the server's socket at `path`.
     static UniqueFd connect(const std::string& path);
 
-    /// How long the server may be silent when a reply is due.
-    static constexpr std::chrono::seconds kReplyLimit{10};
+    static constexpr std::chrono::milliseconds kReplyLimit{10000};
 
     const char* kind() const override { return "vfio-user"; }
     void config_read(std::uint32_t offset, std::span<std::byte> data) override;
@@ -95,6 +96,7 @@ class VfioUserTransport final : public Transport {
     [[noreturn]] void throw_dead();
     void require_alive();
 
+    const std::chrono::milliseconds reply_limit_;
     std::mutex mutex_;
     std::string name_;
     std::unique_ptr<Simulator> simulator_; // above socket_: closing the socket ends the child

@@ -1,0 +1,269 @@
+// talus-smi: which Talus devices are there, and how are they?
+#include "talus/driver.h"
+
+#include "talus/hw/contract_hash.h"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kExitOk = 0;
+constexpr int kExitFailure = 1;  // the device or the driver reported an error
+constexpr int kExitUsage = 2;    // the command line is wrong
+constexpr int kExitNoDevice = 3; // there is no such device
+
+constexpr const char* kExitCodes =
+    "Exit codes: 0 success, 1 the device or driver failed, 2 wrong usage, 3 no such device.\n"
+    "Environment: TALUS_DEVICE, TALUS_SYSFS, TALUS_SIM, TALUS_SIM_ARGS, TALUS_FIRMWARE.";
+
+struct Failure : std::runtime_error {
+    Failure(int code, const std::string& message) : std::runtime_error(message), code(code) {}
+    int code;
+};
+
+void check(talus_drv_status status) {
+    if (status != TALUS_DRV_OK)
+        throw Failure(status == TALUS_DRV_NOT_FOUND ? kExitNoDevice : kExitFailure,
+                      talus_drv_last_error());
+}
+
+struct Options {
+    std::string device;
+    std::string sysfs;
+    bool json = false;
+    bool boot = false;
+};
+
+using DevicePtr = std::unique_ptr<talus_drv_device, void (*)(talus_drv_device*)>;
+
+std::vector<talus_drv_found> discover(const Options& options) {
+    const char* sysfs = options.sysfs.empty() ? nullptr : options.sysfs.c_str();
+    std::size_t count = 0;
+    check(talus_drv_discover(sysfs, nullptr, 0, &count));
+    std::vector<talus_drv_found> found(count);
+    check(talus_drv_discover(sysfs, found.data(), found.size(), &count));
+    found.resize(std::min(count, found.size()));
+    return found;
+}
+
+// A simulated device that this tool starts is booted, since it has no other life; any other is only
+// looked at unless --boot asks for more.
+DevicePtr open(const Options& options) {
+    std::string name = options.device;
+    if (name.empty())
+        if (const char* variable = std::getenv("TALUS_DEVICE"))
+            name = variable;
+    if (name.empty()) {
+        const auto found = discover(options);
+        if (found.empty())
+            throw Failure(kExitNoDevice, "there is no Talus device in this machine; `--device sim` "
+                                         "starts a simulated one");
+        name = found.front().name;
+    }
+    talus_drv_open_options open_options = TALUS_DRV_INIT(talus_drv_open_options);
+    open_options.device = name.c_str();
+    open_options.sysfs = options.sysfs.empty() ? nullptr : options.sysfs.c_str();
+    open_options.flags = name == "sim" || options.boot ? 0 : TALUS_DRV_OPEN_NO_BOOT;
+    talus_drv_device* device = nullptr;
+    check(talus_drv_open(&open_options, &device));
+    return {device, talus_drv_close};
+}
+
+std::string version_text(std::uint32_t abi) {
+    return abi == 0 ? "unknown" : fmt::format("{}.{}", abi >> 16, abi & 0xffff);
+}
+
+int list(const Options& options) {
+    const auto found = discover(options);
+    if (options.json) {
+        Json devices = Json::array();
+        for (const talus_drv_found& each : found)
+            devices.push_back({{"name", each.name},
+                               {"simulated", each.simulated != 0},
+                               {"vendor_id", fmt::format("{:04x}", each.vendor_id)},
+                               {"device_id", fmt::format("{:04x}", each.device_id)},
+                               {"revision", each.revision},
+                               {"bars", each.bar_count},
+                               {"abi_version", version_text(each.abi_version)},
+                               {"socket", each.socket},
+                               {"kernel_driver", each.driver}});
+        fmt::print("{}\n", Json{{"devices", devices}}.dump(2));
+        return kExitOk;
+    }
+    if (found.empty()) {
+        fmt::print("No Talus device in this machine. `talus-smi info --device sim` starts a "
+                   "simulated one.\n");
+        return kExitOk;
+    }
+    fmt::print("{:<16} {:<10} {:<10} {:<5} {}\n", "DEVICE", "KIND", "ID", "ABI", "REACHED BY");
+    for (const talus_drv_found& each : found)
+        fmt::print("{:<16} {:<10} {:04x}:{:04x}  {:<5} {}\n", each.name,
+                   each.simulated != 0 ? "simulated" : "silicon", each.vendor_id, each.device_id,
+                   version_text(each.abi_version),
+                   each.socket[0] != '\0'   ? std::string("vfio-user ") + each.socket
+                   : each.driver[0] != '\0' ? std::string("kernel driver ") + each.driver
+                                            : "no kernel driver bound");
+    return kExitOk;
+}
+
+int info(const Options& options) {
+    const DevicePtr device = open(options);
+    talus_drv_device_info info = TALUS_DRV_INIT(talus_drv_device_info);
+    check(talus_drv_get_info(device.get(), &info));
+    talus_drv_telemetry now = TALUS_DRV_INIT(talus_drv_telemetry);
+    check(talus_drv_get_telemetry(device.get(), &now));
+    const double seconds = now.clock_hz == 0 ? 0
+                                             : static_cast<double>(now.device_clock) /
+                                                   static_cast<double>(now.clock_hz);
+    if (options.json) {
+        const Json report = {
+            {"name", info.name},
+            {"simulated", info.simulated != 0},
+            {"transport", info.transport},
+            {"product", info.product},
+            {"serial", info.serial},
+            {"abi_version", version_text(info.abi_version)},
+            {"contract_hash", fmt::format("{:016x}", info.contract_hash)},
+            {"firmware_version", info.firmware_version},
+            {"driver_version", TALUS_BUNDLE_VERSION_STRING},
+            {"boot_state", info.boot_state_name},
+            {"post_code", now.post_code},
+            {"failure_code", info.failure_code},
+            {"failure",
+             info.failure_code == 0
+                 ? ""
+                 : talus_drv_device_status_name(static_cast<std::uint16_t>(info.failure_code))},
+            {"reset_epoch", info.reset_epoch},
+            {"heartbeat", now.heartbeat},
+            {"heartbeat_clock", now.heartbeat_clock},
+            {"device_clock", now.device_clock},
+            {"device_seconds", seconds},
+            {"commands_completed", now.commands_completed},
+            {"temperature_c", now.temperature_mc / 1000.0},
+            {"power_w", now.power_mw / 1000.0},
+            {"sensors_modelled", info.simulated != 0},
+            {"clock_hz", info.clock_hz},
+            {"grid_rows", info.grid_rows},
+            {"grid_cols", info.grid_cols},
+            {"dram_bytes", info.dram_bytes},
+            {"lls_bytes", info.lls_bytes},
+            {"local_memory_bytes", info.local_memory_bytes},
+            {"shadow_doorbells", info.shadow_doorbells != 0},
+        };
+        fmt::print("{}\n", report.dump(2));
+        return kExitOk;
+    }
+    const char* modelled = info.simulated != 0 ? " (modelled)" : "";
+    const auto row = [](const char* name, const std::string& value) {
+        fmt::print("{:<18} {}\n", name, value);
+    };
+    row("Device", fmt::format("{}{}", info.name, info.simulated != 0 ? " (simulated)" : ""));
+    row("Transport", info.transport);
+    if (info.product[0] != '\0')
+        row("Product", fmt::format("{}, serial {}", info.product, info.serial));
+    row("Firmware", info.firmware_version[0] != '\0' ? info.firmware_version : "not running");
+    row("Driver", TALUS_BUNDLE_VERSION_STRING);
+    row("ABI, contract",
+        fmt::format("{}, {:016x}", version_text(info.abi_version), info.contract_hash));
+    row("State", fmt::format("{}, POST code 0x{:08x}, reset epoch {}", info.boot_state_name,
+                             now.post_code, info.reset_epoch));
+    if (info.failure_code != 0)
+        row("Failure", talus_drv_device_status_name(static_cast<std::uint16_t>(info.failure_code)));
+    row("Heartbeat", fmt::format("{}, last at clock {}", now.heartbeat, now.heartbeat_clock));
+    row("Device clock", fmt::format("{} ({:.6f} s at {:.3f} GHz)", now.device_clock, seconds,
+                                    static_cast<double>(now.clock_hz) / 1e9));
+    row("Commands", fmt::format("{} completed", now.commands_completed));
+    row("Temperature", fmt::format("{:.1f} C{}", now.temperature_mc / 1000.0, modelled));
+    row("Power", fmt::format("{:.1f} W{}", now.power_mw / 1000.0, modelled));
+    if (info.grid_rows != 0) {
+        row("Grid", fmt::format("{} x {} PEs", info.grid_rows, info.grid_cols));
+        row("Memory", fmt::format("{} MiB DRAM, {} MiB LLS, {} KiB per PE", info.dram_bytes >> 20,
+                                  info.lls_bytes >> 20, info.local_memory_bytes >> 10));
+        row("Doorbells", info.shadow_doorbells != 0 ? "shadow" : "BAR2");
+    }
+    return kExitOk;
+}
+
+int log(const Options& options) {
+    const DevicePtr device = open(options);
+    std::size_t length = 0;
+    check(talus_drv_read_log(device.get(), nullptr, 0, &length));
+    std::string text(length + 65536, '\0'); // it may grow between the two calls
+    check(talus_drv_read_log(device.get(), text.data(), text.size(), &length));
+    text.resize(std::min(length, text.size()) - 1);
+    if (options.json) {
+        Json lines = Json::array();
+        for (std::size_t start = 0; start < text.size();) {
+            const std::size_t end = std::min(text.find('\n', start), text.size());
+            lines.push_back(text.substr(start, end - start));
+            start = end + 1;
+        }
+        fmt::print("{}\n", Json{{"log", lines}}.dump(2));
+    } else {
+        fmt::print("{}", text);
+    }
+    return kExitOk;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    CLI::App app{"Lists Talus accelerators and shows their state.", "talus-smi"};
+    app.footer(kExitCodes);
+    app.set_version_flag("--version", std::string("talus-smi " TALUS_BUNDLE_VERSION_STRING));
+    app.require_subcommand(1);
+    Options options;
+
+    const auto common = [&](CLI::App* command) {
+        command->add_flag("--json", options.json, "Print JSON");
+        command->add_option("--sysfs", options.sysfs,
+                            "Tree that `talus-sim --sysfs DIR` published (default: TALUS_SYSFS)");
+        command->footer(kExitCodes);
+    };
+    const auto with_device = [&](CLI::App* command) {
+        common(command);
+        command->add_option("-d,--device", options.device,
+                            "BDF (0000:03:00.0), vfio-user socket, or `sim` to start a simulated "
+                            "device (default: TALUS_DEVICE, else the first device listed)");
+        command->add_flag("--boot", options.boot, "Boot the firmware if it does not run");
+    };
+    CLI::App* list_command = app.add_subcommand(
+        "list", "Devices in the machine, and simulated ones that were published");
+    common(list_command);
+    CLI::App* info_command = app.add_subcommand(
+        "info", "Firmware version, state, heartbeat, temperature and power of one device");
+    with_device(info_command);
+    CLI::App* log_command = app.add_subcommand("log", "The firmware's log page");
+    with_device(log_command);
+
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? kExitOk : kExitUsage;
+    }
+    try {
+        if (list_command->parsed())
+            return list(options);
+        if (info_command->parsed())
+            return info(options);
+        return log(options);
+    } catch (const Failure& failure) {
+        fmt::print(stderr, "talus-smi: {}\n", failure.what());
+        return failure.code;
+    } catch (const std::exception& error) {
+        fmt::print(stderr, "talus-smi: {}\n", error.what());
+        return kExitFailure;
+    }
+}
