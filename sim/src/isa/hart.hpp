@@ -19,8 +19,8 @@
 #include <span>
 #include <vector>
 
-#include "../core/types.hpp"
-#include "timing.hpp"
+#include "core/types.hpp"
+#include "isa/timing.hpp"
 
 namespace talus::sim {
 

@@ -1,0 +1,270 @@
+// The dispatch loop and the public face of the hart.
+#include "hart.hpp"
+
+#include <stdexcept>
+#include <string>
+
+#include "core.hpp"
+#include "fetch.hpp"
+#include "fp_host.hpp"
+
+namespace talus::sim {
+
+Core::Core(const HartConfig& cfg, HartPort& p) : timing(cfg.timing), config(cfg), port(p) {
+    for (const DirectRegion& region : cfg.regions) {
+        if (!region.host || region.size == 0 || (region.base | region.size) % kFetchLineBytes != 0)
+            throw std::invalid_argument("hart " + std::to_string(cfg.id) +
+                                        ": a direct region is not a multiple of 64 bytes");
+    }
+    const unsigned lines = cfg.icache_bytes / kFetchLineBytes;
+    if (lines & (lines - 1))
+        throw std::invalid_argument("hart " + std::to_string(cfg.id) +
+                                    ": icache_bytes is not a power of two");
+    icache.resize(lines);
+    if (!cfg.code)
+        own_code = std::make_unique<CodeCache>();
+    code = &(cfg.code ? *cfg.code : *own_code).impl();
+    reset(0, cfg.reset_pc);
+}
+
+void Core::reset(Cycle when, std::uint64_t at) {
+    now = when;
+    max_ready = 0;
+    pc = at & ~std::uint64_t{1};
+    retired = 0;
+    event = Event::kNone;
+    irq_check = true;
+    x.fill(0);
+    f.fill(0);
+    ready.fill(0);
+    v.fill(0);
+    vector_busy = 0;
+    fflags = frm = 0;
+    vsew = 0;
+    vlmul = 0;
+    vill = true;
+    vta = vma = vxsat = false;
+    vxrm = 0;
+    vl = vstart = 0;
+    mode = Privilege::kMachine;
+    state = StopReason::kUntil;
+    mstatus = mie = mtvec = mscratch = mepc = mcause = mtval = 0;
+    mcounteren = mcountinhibit = menvcfg = 0;
+    mcycle_offset = 0 - when;
+    minstret_offset = 0;
+    pmpcfg.fill(0);
+    pmpaddr.fill(0);
+    pmp_locked = false;
+    reserved = false;
+    port_window = FetchWindow{};
+    std::fill(icache.begin(), icache.end(), 0);
+    code->invalidate();
+    drop_fetch_state();
+    drop_data_windows();
+    update_units();
+}
+
+StopReason Core::run(Cycle until_, Cycle global) {
+    if (state != StopReason::kUntil && state != StopReason::kSync)
+        return state;
+    state = StopReason::kUntil;
+    until = until_;
+    global_now = global;
+    if (code_epoch != code->epoch) {
+        drop_fetch_state();
+        code_epoch = code->epoch;
+    }
+    if (code_generation != code->generation) {
+        window_len = 0;
+        code_generation = code->generation;
+    }
+    const HostFpScope host_fp;
+
+    for (;;) {
+        if (irq_check) [[unlikely]] {
+            irq_check = false;
+            if (now < until && take_interrupt() && state == StopReason::kHalted)
+                return state;
+            irq_check = now >= until;
+        }
+        while (now < until) {
+            const std::uint64_t offset = pc - window_base;
+            const Decoded* d;
+            if (offset < window_len) [[likely]] {
+                d = window + offset / 2;
+            } else {
+                d = refill();
+                if (!d)
+                    break;
+            }
+            if (now < max_ready) {
+                const Cycle a = ready[d->hazards[0]], b = ready[d->hazards[1]],
+                            e = ready[d->hazards[2]];
+                now = std::max(std::max(now, a), std::max(b, e));
+            }
+            npc = pc + d->len;
+            d->fn(*this, *d);
+            if (event != Event::kNone) [[unlikely]]
+                break;
+            pc = npc;
+            ++now;
+            ++retired;
+        }
+        const Event happened = event;
+        event = Event::kNone;
+        switch (happened) {
+        case Event::kNone:
+            return StopReason::kUntil;
+        case Event::kTrap:
+            enter_trap(trap_cause, trap_tval);
+            if (state == StopReason::kHalted)
+                return state;
+            irq_check = true;
+            break;
+        case Event::kStop:
+            state = stop_reason;
+            return state;
+        case Event::kRecheck:
+        case Event::kRetire:
+            pc = npc;
+            ++now;
+            ++retired;
+            irq_check = true;
+            if (happened == Event::kRetire) {
+                state = stop_reason;
+                return state;
+            }
+            break;
+        }
+    }
+}
+
+Hart::Hart(const HartConfig& config, HartPort& port)
+    : core_(std::make_unique<Core>(config, port)) {}
+Hart::~Hart() = default;
+
+StopReason Hart::run(Cycle until, Cycle global_now) {
+    return core_->run(until, global_now);
+}
+StopReason Hart::step() {
+    return core_->run(core_->now + 1, kNever);
+}
+void Hart::reset(Cycle now) {
+    core_->reset(now, core_->config.reset_pc);
+}
+void Hart::reset(Cycle now, std::uint64_t pc) {
+    core_->reset(now, pc);
+}
+
+HartId Hart::id() const {
+    return core_->config.id;
+}
+Cycle Hart::now() const {
+    return core_->now;
+}
+StopReason Hart::state() const {
+    return core_->state;
+}
+bool Hart::runnable() const {
+    return core_->state == StopReason::kUntil || core_->state == StopReason::kSync;
+}
+
+bool Hart::set_interrupt(unsigned bit, bool level, Cycle when) {
+    Core& c = *core_;
+    const std::uint64_t mask = std::uint64_t{1} << bit;
+    c.mip = level ? c.mip | mask : c.mip & ~mask;
+    c.irq_check = true;
+    const bool wakes = (c.state == StopReason::kWfi && (c.mip & c.mie)) ||
+                       (c.state == StopReason::kBlocked && c.pending_interrupt());
+    if (!wakes)
+        return false;
+    c.state = StopReason::kUntil;
+    c.now = std::max(c.now, when);
+    return true;
+}
+
+bool Hart::wake(Cycle when) {
+    Core& c = *core_;
+    if (c.state != StopReason::kBlocked)
+        return false;
+    c.state = StopReason::kUntil;
+    c.now = std::max(c.now, when);
+    return true;
+}
+
+void Hart::forget_fetch_windows() {
+    core_->port_window = FetchWindow{};
+    core_->drop_fetch_state();
+}
+
+void Hart::invalidate_code(std::uint64_t addr, std::uint64_t len) {
+    Core& c = *core_;
+    if (len == 0)
+        return;
+    c.code->invalidate();
+    c.window_len = 0;
+    for (std::uint64_t& tag : c.icache) {
+        const std::uint64_t line = tag & ~std::uint64_t{1};
+        if (tag && line - addr + kFetchLineBytes - 1 < len + kFetchLineBytes - 1)
+            tag = 0;
+    }
+}
+
+std::uint64_t Hart::pc() const {
+    return core_->pc;
+}
+void Hart::set_pc(std::uint64_t pc) {
+    core_->pc = pc & ~std::uint64_t{1};
+}
+std::uint64_t Hart::x(unsigned index) const {
+    return core_->x[index & 31];
+}
+void Hart::set_x(unsigned index, std::uint64_t value) {
+    if (index & 31)
+        core_->x[index & 31] = value;
+}
+std::uint64_t Hart::f(unsigned index) const {
+    return core_->f[index & 31];
+}
+void Hart::set_f(unsigned index, std::uint64_t value) {
+    core_->f[index & 31] = value;
+}
+std::span<std::uint8_t, kVlenBytes> Hart::v(unsigned index) {
+    return std::span<std::uint8_t, kVlenBytes>(core_->vreg(index & 31), kVlenBytes);
+}
+bool Hart::user_mode() const {
+    return core_->mode == Privilege::kUser;
+}
+std::uint64_t Hart::retired() const {
+    return core_->retired;
+}
+
+namespace {
+
+constexpr bool has_port_side(unsigned csr) {
+    return csr == 0xc01 || (csr >= 0x7c0 && csr <= 0x8ff) || (csr >= 0xbc0 && csr <= 0xbff) ||
+           (csr >= 0xcc0 && csr <= 0xcff) || csr >= 0xfc0;
+}
+
+} // namespace
+
+bool Hart::read_csr(unsigned csr, std::uint64_t& value) const {
+    Core& c = *core_;
+    if (has_port_side(csr))
+        return false;
+    const Privilege mode = c.mode;
+    c.mode = Privilege::kMachine;
+    const bool present = c.csr_read(csr, value);
+    c.mode = mode;
+    return present;
+}
+
+bool Hart::write_csr(unsigned csr, std::uint64_t value) {
+    Core& c = *core_;
+    if (has_port_side(csr) || csr >> 10 == 3)
+        return false;
+    c.irq_check = true;
+    return c.csr_write(csr, value);
+}
+
+} // namespace talus::sim
