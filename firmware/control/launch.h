@@ -1,0 +1,37 @@
+/* LAUNCH commands: jobs on sub-grids. The job of queue q uses job record q, so that a queue's
+ * commands execute one after another without an allocator. */
+#ifndef TALUS_FIRMWARE_LAUNCH_H
+#define TALUS_FIRMWARE_LAUNCH_H
+
+#include "grid.h"
+#include "queues.h"
+
+struct jobs {
+    uint64_t running; /* bit per queue */
+    uint32_t generation;
+    struct grid_rect rect[TALUS_MAX_QUEUES];
+    uint64_t deadline[TALUS_MAX_QUEUES]; /* clock; LAUNCH_NO_DEADLINE: none */
+};
+#define LAUNCH_NO_DEADLINE (~0ull)
+
+void launch_init(struct jobs* jobs);
+
+/* MSIP: some PE reported the end of a job or a fault. */
+void launch_poll(struct control* control);
+
+/* Ends jobs whose time is up. */
+void launch_expire(struct control* control, uint64_t now);
+
+/* Clock of the earliest deadline; ~0 if there is none. */
+uint64_t launch_next_deadline(const struct control* control);
+
+/* TALUS_IRQ_GRID: a job can't go on. */
+void launch_deadlock(struct control* control);
+
+/* Ends the queue's running job as aborted; false if it runs none. */
+bool launch_abort(struct control* control, struct queue* queue);
+
+/* Kills every job; nothing completes. */
+void launch_drop_all(struct control* control);
+
+#endif
