@@ -25,14 +25,14 @@
 #define TALUS_CP_SYNC(operation, rs1, rs2)                                                         \
     __asm__ volatile(".insn r 0x2b, %0, %1, x0, %2, %3"                                            \
                      :                                                                             \
-                     : "i"(((operation) >> 8) & 7), "i"((operation) & 0x7f), "r"((uint64_t)(rs1)), \
+                     : "i"(((operation) >> 8) & 7), "i"((operation)&0x7f), "r"((uint64_t)(rs1)),   \
                        "r"((uint64_t)(rs2))                                                        \
                      : "memory")
 
 #define TALUS_CP_SYNC_READ(operation, result, rs1, rs2)                                            \
     __asm__ volatile(".insn r 0x2b, %1, %2, %0, %3, %4"                                            \
                      : "=r"(result)                                                                \
-                     : "i"(((operation) >> 8) & 7), "i"((operation) & 0x7f), "r"((uint64_t)(rs1)), \
+                     : "i"(((operation) >> 8) & 7), "i"((operation)&0x7f), "r"((uint64_t)(rs1)),   \
                        "r"((uint64_t)(rs2))                                                        \
                      : "memory")
 
@@ -51,7 +51,7 @@ TALUS_INLINE uint64_t talus_direct_operand(uint32_t offset) {
 #define TALUS_CP_CONTEXT(operation, context, rs1, rs2)                                             \
     __asm__ volatile(".insn r 0x2b, %0, %1, x%2, %3, %4"                                           \
                      :                                                                             \
-                     : "i"(((operation) >> 8) & 7), "i"((operation) & 0x7f), "i"(context),         \
+                     : "i"(((operation) >> 8) & 7), "i"((operation)&0x7f), "i"(context),           \
                        "r"((uint64_t)(rs1)), "r"((uint64_t)(rs2))                                  \
                      : "memory")
 
