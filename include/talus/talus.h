@@ -124,6 +124,8 @@ typedef struct talus_device_options {
      *  beside the library. cuda: path of libtalus_cuda.so; NULL = TALUS_CUDA_LIBRARY, then beside
      *  the library. */
     const char* kernels;
+    int32_t require_hardware; /**< talus, 1: a simulated device counts as UNAVAILABLE */
+    int32_t reserved;
 } talus_device_options;
 
 typedef struct talus_device_info {
@@ -267,7 +269,7 @@ TALUS_API TALUS_CHECK talus_status talus_request_get_output(talus_request* reque
 /** What one planned node did, summed over the request's runs since creation. */
 typedef struct talus_operator_stats {
     size_t struct_size;
-    const char* name;       /**< node; lives as long as the model */
+    const char* name;       /**< node; the strings live as long as the request */
     const char* op;         /**< operator, "fc" */
     const char* target;     /**< "talus (simulated)", "cuda", "cpu", or "host" for index packing */
     const char* precision;  /**< of the constants: "fp32", "fp16" */

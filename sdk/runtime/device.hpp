@@ -1,0 +1,98 @@
+// A device of one target, as plans and requests use it: the target's table of functions, the opened
+// device, and what the table does not say (placement, DMA memory, device cycles).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/common/target.hpp"
+#include "talus/talus.h"
+
+namespace talus::runtime {
+
+// Throws Failure with the target's message if `status` is not kOk. `where` precedes it.
+void check(kernels::Status status, const kernels::Diagnostic& diagnostic, const std::string& where);
+
+struct DeviceInfo {
+    std::string target;   // "talus", "cuda", "cpu"
+    std::string name;     // for people: "talus (simulated)"
+    std::string note;     // what a user should know, or empty
+    bool simulated = false;
+    std::uint64_t clock_hz = 0;
+    std::uint64_t memory_bytes = 0;
+    double peak_flops = 0;         // FP16 with FP32 accumulation, per second; 0 = not published
+    double peak_memory_bytes = 0;  // off-chip bytes per second; 0 = not published
+    const char* clock = "host";    // domain of times
+};
+
+enum class Placement { kFast, kLarge }; // on-chip scratch if it has room, or main device memory
+
+// Thread-safe. Shared by models, requests and buffers; closed with the last of them.
+class Device {
+  public:
+    virtual ~Device() = default;
+    Device(const Device&) = delete;
+    Device& operator=(const Device&) = delete;
+
+    const kernels::Target& target() const { return *target_; }
+    kernels::Device* handle() const { return handle_; }
+    const kernels::Capabilities& capabilities() const { return *target_->capabilities(handle_); }
+    const DeviceInfo& info() const { return info_; }
+    // Its memory is the process's own.
+    bool is_host() const { return info_.target == "cpu"; }
+
+    // Device memory. `got` (may be null) tells where it is. Throws Failure OUT_OF_MEMORY.
+    virtual void* allocate(std::size_t bytes, Placement wanted, Placement* got);
+    virtual void release(void* address);
+    // Host memory that the device reads and writes in place.
+    virtual void* host_allocate(std::size_t bytes);
+    virtual void host_release(void* memory);
+    // Device cycles of the launches on `stream` since the last call, in launch order, and of the
+    // whole submission from first admission to last completion. False if it has no such clock.
+    virtual bool take_cycles(kernels::Stream* stream, std::vector<std::uint64_t>& launches,
+                             std::uint64_t& whole);
+
+  protected:
+    Device() = default;
+    const kernels::Target* target_ = nullptr;
+    kernels::Device* handle_ = nullptr;
+    DeviceInfo info_;
+};
+
+using DevicePtr = std::shared_ptr<Device>;
+
+// Opens a device. Throws Failure: UNAVAILABLE holds the reason.
+DevicePtr open_device(const talus_device_options& options);
+
+// Owned device memory.
+class DeviceMemory {
+  public:
+    DeviceMemory() = default;
+    DeviceMemory(DevicePtr device, std::size_t bytes, Placement wanted);
+    ~DeviceMemory();
+    DeviceMemory(DeviceMemory&& other) noexcept { swap(other); }
+    DeviceMemory& operator=(DeviceMemory&& other) noexcept {
+        swap(other);
+        return *this;
+    }
+    void* address() const { return address_; }
+    std::size_t bytes() const { return bytes_; }
+    Placement placement() const { return placement_; }
+
+  private:
+    void swap(DeviceMemory& other) noexcept {
+        std::swap(device_, other.device_);
+        std::swap(address_, other.address_);
+        std::swap(bytes_, other.bytes_);
+        std::swap(placement_, other.placement_);
+    }
+    DevicePtr device_;
+    void* address_ = nullptr;
+    std::size_t bytes_ = 0;
+    Placement placement_ = Placement::kLarge;
+};
+
+} // namespace talus::runtime

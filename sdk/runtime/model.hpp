@@ -1,0 +1,37 @@
+// A model: an imported graph and its plan. Immutable, shared by requests.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "sdk/graph/graph.hpp"
+#include "sdk/plan/plan.hpp"
+
+namespace talus::runtime {
+
+class Model {
+  public:
+    // Throws Failure.
+    static std::shared_ptr<const Model> load(const std::string& path,
+                                             std::vector<DevicePtr> devices, plan::Options options);
+    static std::shared_ptr<const Model> load(std::span<const std::byte> bytes,
+                                             std::vector<DevicePtr> devices, plan::Options options);
+
+    const graph::Graph& graph() const { return *graph_; }
+    const plan::Plan& plan() const { return plan_; }
+    const std::string& explanation() const { return explanation_; }
+
+  private:
+    Model(graph::Graph graph, std::vector<DevicePtr> devices, plan::Options options);
+
+    // On the heap: the plan points into it.
+    std::unique_ptr<const graph::Graph> graph_;
+    plan::Plan plan_;
+    std::string explanation_;
+};
+
+using ModelPtr = std::shared_ptr<const Model>;
+
+} // namespace talus::runtime

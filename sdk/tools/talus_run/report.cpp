@@ -1,0 +1,151 @@
+#include "sdk/tools/talus_run/report.hpp"
+
+#include <cmath>
+#include <cstdio>
+#include <fstream>
+
+#include <nlohmann/json.hpp>
+
+#include "sdk/common/error.hpp"
+
+namespace talus::run {
+
+namespace {
+
+using nlohmann::json;
+using Clock = std::chrono::steady_clock;
+
+json number(const std::optional<double>& value) {
+    return value && std::isfinite(*value) ? json(*value) : json(nullptr);
+}
+
+std::ofstream create(const std::string& path) {
+    std::ofstream file(path, std::ios::binary | std::ios::trunc);
+    if (!file)
+        fail(TALUS_ERROR_DATA, "cannot write '{}'", path);
+    return file;
+}
+
+void finish(std::ofstream& file, const std::string& path) {
+    file.flush();
+    if (!file)
+        fail(TALUS_ERROR_DATA, "writing '{}' failed", path);
+}
+
+std::string shortened(std::string_view text, std::size_t width) {
+    return text.size() <= width ? std::string(text)
+                                : fmt::format("{}..", text.substr(0, width - 2));
+}
+
+std::string share(double utilisation) {
+    return utilisation < 0.0 ? "-" : fmt::format("{:.1f}%", utilisation * 100.0);
+}
+
+} // namespace
+
+void write_predictions(const std::string& path, const std::vector<float>& probabilities) {
+    std::ofstream file = create(path);
+    const bool as_json = path.ends_with(".json");
+    file << (as_json ? "[" : "row,probability\n");
+    for (std::size_t row = 0; row < probabilities.size(); ++row) {
+        const float p = probabilities[row];
+        if (as_json)
+            file << fmt::format("{}\n  {{\"row\": {}, \"probability\": {}}}", row > 0 ? "," : "", row,
+                                std::isfinite(p) ? fmt::format("{:.9g}", p) : "null");
+        else
+            file << fmt::format("{},{:.9g}\n", row, p);
+    }
+    if (as_json)
+        file << "\n]\n";
+    finish(file, path);
+}
+
+void write_summary(const std::string& path, const Summary& summary) {
+    json operators = json::array();
+    for (const talus_operator_stats& stats : summary.operators) {
+        json entry = {
+            {"name", stats.name},
+            {"op", stats.op},
+            {"target", stats.target},
+            {"precision", stats.precision},
+            {"launches", stats.launches},
+            {"device_cycles", stats.device_cycles},
+            {"seconds", stats.seconds},
+            {"clock", stats.clock},
+            {"bytes", stats.bytes},
+            {"flops", stats.flops},
+        };
+        entry["utilisation"] = stats.utilisation < 0.0 ? json(nullptr) : json(stats.utilisation);
+        operators.push_back(std::move(entry));
+    }
+    const json root = {
+        {"model", summary.model},
+        {"target", summary.target},
+        {"devices", summary.devices},
+        {"rows", summary.rows},
+        {"batch", summary.batch},
+        {"auc", number(summary.auc)},
+        {"log_loss", number(summary.log_loss)},
+        {"wall_seconds", summary.wall_seconds},
+        {"load_seconds", summary.load_seconds},
+        {"run_seconds", summary.run.wall_seconds},
+        {"device_cycles", summary.run.device_cycles},
+        {"device_seconds", summary.run.device_seconds},
+        {"operators", std::move(operators)},
+    };
+    std::ofstream file = create(path);
+    file << root.dump(2, ' ', false, json::error_handler_t::replace) << '\n';
+    finish(file, path);
+}
+
+void print_summary(const Summary& summary) {
+    fmt::print("{:<36} {:<12} {:<20} {:>8} {:>14} {:>11} {:>12} {:>8}\n", "node", "operator",
+               "target", "launches", "device cycles", "time [us]", "bytes", "of peak");
+    for (const talus_operator_stats& stats : summary.operators)
+        fmt::print("{:<36} {:<12} {:<20} {:>8} {:>14} {:>11.1f} {:>12} {:>8}\n",
+                   shortened(stats.name, 36), stats.op, shortened(stats.target, 20), stats.launches,
+                   stats.device_cycles > 0 ? fmt::to_string(stats.device_cycles) : "-",
+                   stats.seconds * 1e6, stats.bytes, share(stats.utilisation));
+    fmt::print("rows {}", summary.rows);
+    if (summary.auc)
+        fmt::print("  AUC {:.4f}", *summary.auc);
+    if (summary.log_loss)
+        fmt::print("  log loss {:.4f}", *summary.log_loss);
+    fmt::print("\nwall time {:.3f} s (load {:.3f} s, runs {:.3f} s)", summary.wall_seconds,
+               summary.load_seconds, summary.run.wall_seconds);
+    if (summary.run.device_cycles > 0)
+        fmt::print("; device time {:.3f} ms ({} cycles{})", summary.run.device_seconds * 1e3,
+                   summary.run.device_cycles,
+                   summary.rows > 0
+                       ? fmt::format(", {:.2f} us per batch",
+                                     summary.run.device_seconds * 1e6 /
+                                         static_cast<double>(std::max<std::uint64_t>(
+                                             summary.run.runs, 1)))
+                       : std::string());
+    fmt::print("\n");
+}
+
+Progress::Progress(bool enabled) : enabled_(enabled), begin_(Clock::now()), latest_(begin_) {}
+
+Progress::~Progress() {
+    if (shown_)
+        fmt::print(stderr, "\r\033[K");
+}
+
+void Progress::update(std::size_t rows, std::size_t bytes_read, std::size_t bytes_total) {
+    constexpr auto kInterval = std::chrono::milliseconds(500);
+    const Clock::time_point now = Clock::now();
+    if (!enabled_ || now - latest_ < kInterval)
+        return;
+    latest_ = now;
+    shown_ = true;
+    const double seconds = std::chrono::duration<double>(now - begin_).count();
+    const double done =
+        bytes_total > 0 ? static_cast<double>(bytes_read) / static_cast<double>(bytes_total) : 0.0;
+    fmt::print(stderr, "\r\033[K{} rows, {:.0f} rows/s{}", rows,
+               static_cast<double>(rows) / seconds,
+               bytes_total > 0 ? fmt::format(", {:.0f}%", done * 100.0) : std::string());
+    std::fflush(stderr);
+}
+
+} // namespace talus::run
