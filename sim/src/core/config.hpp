@@ -151,6 +151,7 @@ namespace talus::sim {
     X(tdp_mw, u32, 1, 10000000)                                                                    \
     X(ambient_mc, u32, 0, 100000)                                                                  \
     X(millikelvin_per_watt, u32, 0, 100000)                                                        \
+    X(time_constant_ms, u32, 1, 0x7fffffff)                                                        \
     X(window_clocks, u32, 1, 0x7fffffff)
 
 #define TALUS_CONFIG_SIM(X)                                                                        \

@@ -141,6 +141,9 @@ std::string Diagnostics::pc(std::uint64_t addr) const {
 
 void Diagnostics::write(Owner owner, std::string_view text) {
     counts_[static_cast<unsigned>(owner)].fetch_add(1, std::memory_order_relaxed);
+    if (owner == Owner::kInfo && quiet_.load(std::memory_order_relaxed)) {
+        return;
+    }
     const std::string line = fmt::format("[{:<13} {:>12}] {}\n", owner_name(owner),
                                          clock_.load(std::memory_order_relaxed), text);
     const std::lock_guard lock(mutex_);

@@ -67,6 +67,9 @@ class Diagnostics {
     /// Appends to `path` instead of stderr. Throws std::runtime_error if it cannot be opened.
     void open(const std::string& path);
 
+    /// Leaves out Owner::kInfo.
+    void set_quiet(bool quiet) { quiet_.store(quiet, std::memory_order_relaxed); }
+
     /// Not while other threads log.
     SymbolTable& symbols() { return symbols_; }
     const SymbolTable& symbols() const { return symbols_; }
@@ -109,6 +112,7 @@ class Diagnostics {
     std::mutex mutex_;
     std::FILE* file_ = nullptr; ///< owned; null: stderr
     std::atomic<Cycle> clock_{0};
+    std::atomic<bool> quiet_{false};
     std::atomic<std::uint64_t> counts_[5] = {};
     SymbolTable symbols_;
 };

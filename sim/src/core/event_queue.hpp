@@ -6,6 +6,7 @@
 #ifndef TALUS_SIM_CORE_EVENT_QUEUE_HPP
 #define TALUS_SIM_CORE_EVENT_QUEUE_HPP
 
+#include <algorithm>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
@@ -58,15 +59,31 @@ class EventQueue {
 
     /// Global time: that of the event being run, or as set by advance_to().
     Cycle now() const { return now_; }
+    /// No event but perhaps the background timer: nothing goes on by itself.
     bool empty() const { return heap_.empty(); }
     std::size_t size() const { return heap_.size(); }
-    /// Time of the first event; kNever when empty.
-    Cycle next_time() const { return heap_.empty() ? kNever : heap_.front().time; }
+    /// Time of the first event, the background timer's included; kNever when there is none.
+    Cycle next_time() const {
+        return heap_.empty() ? timer_.time : std::min(heap_.front().time, timer_.time);
+    }
 
-    /// Runs the first event. Must not be empty.
+    /// The one timer that does not count for empty(): a device with nothing but a timer is parked.
+    /// It takes its place among the events and fires once, with `kind` and the given unit; setting
+    /// it again replaces it. kNever disarms it; a time in the past means now.
+    void set_background_timer(Cycle time, UnitId unit, std::uint32_t kind) {
+        timer_ = {std::max(time, now_), unit, kind, 0, 0, 0};
+    }
+    Cycle background_timer() const { return timer_.time; }
+
+    /// Runs the first event, the background timer's included. There must be one.
     void run_next() {
-        const Event event = heap_.front();
-        pop();
+        Event event = timer_;
+        if (heap_.empty() || (timer_.time != kNever && before(timer_, heap_.front()))) {
+            timer_.time = kNever;
+        } else {
+            event = heap_.front();
+            pop();
+        }
         now_ = event.time;
         units_[event.unit].sink->on_event(event);
     }
@@ -82,6 +99,7 @@ class EventQueue {
     /// Drops all events and sets time to 0 (fundamental reset). Units stay.
     void reset() {
         heap_.clear();
+        timer_.time = kNever;
         now_ = 0;
         next_seq_ = 0;
     }
@@ -147,6 +165,7 @@ class EventQueue {
 
     std::vector<Unit> units_;
     std::vector<Event> heap_;
+    Event timer_{kNever, 0, 0, 0, 0, 0};
     Cycle now_ = 0;
     std::uint64_t next_seq_ = 0;
 };

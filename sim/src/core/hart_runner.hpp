@@ -12,8 +12,8 @@
 
 namespace talus::sim {
 
-/// Every change that may let the hart run goes through here: interrupts, wake-ups, reset. Belongs to
-/// the timing thread.
+/// Every change that may let the hart run goes through here: interrupts, wake-ups, reset. Belongs
+/// to the timing thread.
 class HartRunner final : public EventSink {
   public:
     /// The hart starts held: nothing runs until release(). `hart` and `queue` outlive the runner.

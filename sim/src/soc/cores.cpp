@@ -1,0 +1,331 @@
+#include "cores.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+#include "talus/hw/address_map.h"
+#include "talus/hw/interrupts.h"
+
+namespace talus::sim {
+
+namespace {
+
+std::uint32_t pe_of(HartId hart) {
+    return (hart - TALUS_CONTROL_HARTS) / TALUS_CORES_PER_PE;
+}
+unsigned core_of(HartId hart) {
+    return (hart - TALUS_CONTROL_HARTS) % TALUS_CORES_PER_PE;
+}
+bool is_control(HartId hart) {
+    return hart < TALUS_CONTROL_HARTS;
+}
+
+bool in(std::uint64_t addr, std::uint64_t base, std::uint64_t size) {
+    return addr >= base && addr - base < size;
+}
+
+/// Accesses with side effects: the core waits for the acknowledgement of a store.
+bool is_register(std::uint64_t addr) {
+    if (in(addr, TALUS_SYSTEM_BASE, TALUS_SYSTEM_SIZE) ||
+        in(addr, TALUS_PE_REGS_BASE, TALUS_PE_REGS_SIZE)) {
+        return true;
+    }
+    return (in(addr, TALUS_PE_WINDOW_BASE, TALUS_PE_WINDOW_SIZE) ||
+            in(addr, TALUS_SUBGRID_BASE, TALUS_SUBGRID_SIZE)) &&
+           addr % TALUS_PE_WINDOW_STRIDE >= TALUS_PE_WINDOW_REGS;
+}
+
+const char* cause_text(std::uint64_t cause) {
+    switch (cause) {
+#define TALUS_CAUSE_CASE(name, value, text)                                                        \
+    case value:                                                                                    \
+        return text;
+        TALUS_STANDARD_CAUSES(TALUS_CAUSE_CASE)
+        TALUS_TRAP_CAUSES(TALUS_CAUSE_CASE)
+#undef TALUS_CAUSE_CASE
+    default:
+        return "unknown cause";
+    }
+}
+
+const char* state_text(StopReason reason) {
+    switch (reason) {
+    case StopReason::kUntil:
+    case StopReason::kSync:
+        return "runs";
+    case StopReason::kBlocked:
+        return "blocked";
+    case StopReason::kWfi:
+        return "in WFI";
+    case StopReason::kHalted:
+        return "halted by an unhandled trap";
+    }
+    return "?";
+}
+
+} // namespace
+
+Cores::Cores(const Config& config, EventQueue& events, Fabric& fabric, Diagnostics& diagnostics)
+    : config_(config), events_(events), fabric_(fabric), diagnostics_(diagnostics) {
+    for (HartId hart = 0; hart < TALUS_CONTROL_HARTS; ++hart) {
+        add_control_hart(hart);
+    }
+    for (std::uint32_t pe = 0; pe < config_.pe_count(); ++pe) {
+        pes_.push_back(std::make_unique<Pe>(config_, pe, events_, fabric_, diagnostics_, *this));
+        for (unsigned core = 0; core < TALUS_CORES_PER_PE; ++core) {
+            add_pe_hart(TALUS_HART_OF(pe, core));
+        }
+    }
+    stores_done_.assign(harts_.size(), 0);
+    fabric_.set_code_listener(this);
+}
+
+Cores::~Cores() {
+    fabric_.set_code_listener(nullptr);
+}
+
+void Cores::add_control_hart(HartId hart) {
+    HartConfig core;
+    core.id = hart;
+    core.reset_pc = TALUS_ROM_BASE;
+    core.icache_bytes = config_.hart.icache_bytes;
+    core.code = &code_;
+    DirectRegion rom{TALUS_ROM_BASE, TALUS_ROM_SIZE, fabric_.rom()};
+    rom.writable = false;
+    rom.load_latency = config_.control.rom_load_clocks;
+    DirectRegion sram{TALUS_CONTROL_SRAM_BASE, TALUS_CONTROL_SRAM_SIZE, fabric_.control_sram()};
+    sram.load_latency = config_.control.sram_load_clocks;
+    // Shared with the host, which orders it by the mailbox; no unit of the chip watches it.
+    DirectRegion staging{TALUS_STAGING_BASE, TALUS_STAGING_SIZE, fabric_.staging()};
+    staging.executable = false;
+    staging.load_latency = config_.memory.staging_clocks;
+    core.regions = {sram, rom, staging};
+    harts_.push_back(std::make_unique<Hart>(core, *this));
+    runners_.push_back(std::make_unique<HartRunner>(events_, *harts_.back(), name(hart),
+                                                    config_.hart.run_ahead_clocks));
+}
+
+void Cores::add_pe_hart(HartId hart) {
+    HartConfig core;
+    core.id = hart;
+    core.vector = core_of(hart) == TALUS_CORE_B;
+    core.icache_bytes = config_.hart.icache_bytes;
+    core.code = &code_;
+    DirectRegion local{TALUS_LOCAL_BASE, TALUS_LOCAL_SIZE, pes_[pe_of(hart)]->local_memory()};
+    local.load_latency = config_.hart.local_load_clocks;
+    core.regions = {local};
+    harts_.push_back(std::make_unique<Hart>(core, *this));
+    runners_.push_back(std::make_unique<HartRunner>(events_, *harts_.back(), name(hart),
+                                                    config_.hart.run_ahead_clocks));
+}
+
+void Cores::reset() {
+    trap_reports_ = 0;
+    std::fill(stores_done_.begin(), stores_done_.end(), Cycle{0});
+    code_.invalidate();
+    for (auto& runner : runners_) {
+        runner->hold();
+    }
+    for (auto& pe : pes_) {
+        pe->hold(0);
+    }
+    for (HartId hart = 0; hart < TALUS_CONTROL_HARTS; ++hart) {
+        runners_[hart]->release(0, TALUS_ROM_BASE);
+    }
+}
+
+std::uint64_t Cores::busy_clocks() const {
+    std::uint64_t sum = 0;
+    for (const auto& pe : pes_) {
+        const PeCounters& counters = pe->counters();
+        std::uint64_t busiest = 0;
+        for (const PeCounters::Unit& unit : counters.units) {
+            busiest = std::max(busiest, unit.busy_clocks);
+        }
+        sum += busiest;
+    }
+    return sum;
+}
+
+std::string Cores::name(HartId hart) const {
+    if (is_control(hart)) {
+        return fmt::format("control hart {}", hart);
+    }
+    const std::uint32_t pe = pe_of(hart);
+    return fmt::format("PE {}.{} core {}", pe / config_.grid.cols, pe % config_.grid.cols,
+                       core_of(hart) == TALUS_CORE_A ? 'A' : 'B');
+}
+
+// --- memory --------------------------------------------------------------------------------------
+
+OpResult Cores::fault(FabricError error, AccessKind kind, std::uint64_t addr) const {
+    return OpResult::trap(trap_cause(error, kind), addr);
+}
+
+OpResult Cores::load(HartId hart, Cycle now, std::uint64_t addr, void* data, unsigned len) {
+    const Requester who = Requester::hart(hart);
+    if (is_control(hart) && in(addr, TALUS_SYSTEM_BASE, TALUS_SYSTEM_SIZE)) {
+        std::uint64_t value = 0;
+        if (!bus_->mmio_read(who, now, addr, len, value)) {
+            return fault(FabricError::kForbidden, AccessKind::kLoad, addr);
+        }
+        std::copy_n(reinterpret_cast<const std::uint8_t*>(&value), len,
+                    static_cast<std::uint8_t*>(data));
+        return OpResult::ok(now + config_.control.system_register_clocks);
+    }
+    const FabricResult result = fabric_.read(who, now, addr, data, len);
+    return result.ok() ? OpResult::ok(result.done) : fault(result.error, AccessKind::kLoad, addr);
+}
+
+OpResult Cores::store(HartId hart, Cycle now, std::uint64_t addr, const void* data, unsigned len) {
+    const Requester who = Requester::hart(hart);
+    if (is_control(hart) && in(addr, TALUS_SYSTEM_BASE, TALUS_SYSTEM_SIZE)) {
+        std::uint64_t value = 0;
+        if (len > sizeof value) {
+            return fault(FabricError::kForbidden, AccessKind::kStore, addr);
+        }
+        std::copy_n(static_cast<const std::uint8_t*>(data), len,
+                    reinterpret_cast<std::uint8_t*>(&value));
+        if (!bus_->mmio_write(who, now, addr, len, value)) {
+            return fault(FabricError::kForbidden, AccessKind::kStore, addr);
+        }
+        return OpResult::ok(now + config_.control.system_register_clocks);
+    }
+    const FabricResult result = fabric_.write(who, now, addr, data, len);
+    if (!result.ok()) {
+        return fault(result.error, AccessKind::kStore, addr);
+    }
+    stores_done_[hart] = std::max(stores_done_[hart], result.done);
+    // Posted, unless it has a side effect: then the core stays in step with it.
+    return OpResult::ok(is_register(addr) ? result.done : now + 1);
+}
+
+OpResult Cores::amo(HartId hart, Cycle now, const AmoRequest& request) {
+    std::uint64_t old_value = 0;
+    const FabricResult result = fabric_.amo(Requester::hart(hart), now, request, old_value);
+    if (!result.ok()) {
+        const bool load = request.op == AmoOp::kLr;
+        return fault(result.error, load ? AccessKind::kLoad : AccessKind::kStore, request.addr);
+    }
+    const Cycle released = request.release ? stores_done_[hart] : 0;
+    return OpResult::with_value(std::max(result.done, released), old_value);
+}
+
+OpResult Cores::cbo(HartId, Cycle now, CboOp, std::uint64_t) {
+    // Cores have no data cache in front of uncached regions; what remains is the instruction.
+    return OpResult::ok(now + 1);
+}
+
+OpResult Cores::fence(HartId hart, Cycle now, unsigned pred, unsigned, bool) {
+    constexpr unsigned kWritesAndOutput = 0b0101; // I O R W
+    const bool waits = (pred & kWritesAndOutput) != 0;
+    return OpResult::ok(std::max(now + 1, waits ? stores_done_[hart] : 0));
+}
+
+FetchWindow Cores::fetch_window(HartId, std::uint64_t addr) {
+    if (in(addr, TALUS_LLS_BASE, config_.sram.scratch_bytes)) {
+        return {fabric_.lls(), TALUS_LLS_BASE, config_.sram.scratch_bytes, false};
+    }
+    if (in(addr, TALUS_DRAM_BASE, config_.dram.bytes)) {
+        return {fabric_.dram(), TALUS_DRAM_BASE, config_.dram.bytes, false};
+    }
+    return {};
+}
+
+OpResult Cores::fetch_miss(HartId hart, Cycle now, std::uint64_t line_addr) {
+    std::array<std::uint8_t, kFetchLineBytes> line{};
+    fabric_.mark_code(line_addr);
+    const FabricResult result =
+        fabric_.read(Requester::hart(hart), now, line_addr, line.data(), kFetchLineBytes);
+    return result.ok() ? OpResult::ok(result.done)
+                       : fault(result.error, AccessKind::kFetch, line_addr);
+}
+
+void Cores::on_code_written(std::uint64_t, std::uint64_t) {
+    code_.invalidate();
+}
+
+// --- instructions --------------------------------------------------------------------------------
+
+OpResult Cores::custom(HartId hart, Cycle now, const CustomInsn& insn) {
+    if (is_control(hart)) {
+        return OpResult::trap(cause::kIllegalInstruction, insn.raw);
+    }
+    return pes_[pe_of(hart)]->custom(hart, now, insn);
+}
+
+std::uint64_t Cores::time(HartId, Cycle now) {
+    return now;
+}
+
+bool Cores::csr_read(HartId, Cycle, unsigned, std::uint64_t&) {
+    return false;
+}
+bool Cores::csr_write(HartId, Cycle, unsigned, std::uint64_t) {
+    return false;
+}
+
+void Cores::on_trap(HartId hart, const TrapInfo& info) {
+    const bool interrupt = (info.cause & cause::kInterrupt) != 0;
+    const bool call = info.cause == cause::kEcallFromU || info.cause == cause::kEcallFromM;
+    if (((interrupt || call) && !info.unhandled) || trap_reports_ >= kMaxTrapReports) {
+        return;
+    }
+    ++trap_reports_;
+    diagnostics_.guest("{}: {} (cause {}) at pc {}, tval {:#x}, clock {}{}{}", name(hart),
+                       interrupt ? "interrupt" : cause_text(info.cause),
+                       info.cause & ~cause::kInterrupt, diagnostics_.pc(info.pc), info.tval,
+                       info.now, info.unhandled ? "; mtvec is 0, the hart halts" : "",
+                       trap_reports_ == kMaxTrapReports ? "; further traps are not logged" : "");
+}
+
+// --- interrupts, holds
+// -----------------------------------------------------------------------------
+
+void Cores::wake(HartId hart, Cycle when) {
+    runners_[hart]->wake(when);
+}
+
+void Cores::set_interrupt(HartId hart, unsigned bit, bool level, Cycle when) {
+    runners_[hart]->set_interrupt(bit, level, when);
+}
+
+void Cores::hold_pe(std::uint32_t pe, Cycle now) {
+    for (unsigned core = 0; core < TALUS_CORES_PER_PE; ++core) {
+        runners_[TALUS_HART_OF(pe, core)]->hold();
+    }
+    pes_[pe]->hold(now);
+}
+
+void Cores::release_pe(std::uint32_t pe, Cycle now, std::uint64_t vector) {
+    pes_[pe]->release(now);
+    for (unsigned core = 0; core < TALUS_CORES_PER_PE; ++core) {
+        runners_[TALUS_HART_OF(pe, core)]->release(now, vector);
+    }
+}
+
+void Cores::launch(std::uint32_t pe, Cycle arrival, std::uint64_t descriptor) {
+    pes_[pe]->launch(arrival, descriptor);
+}
+
+std::vector<std::string> Cores::describe_waits(std::uint32_t pe) const {
+    std::vector<std::string> lines;
+    for (unsigned core = 0; core < TALUS_CORES_PER_PE; ++core) {
+        const HartId hart = TALUS_HART_OF(pe, core);
+        if (runners_[hart]->held()) {
+            lines.push_back(fmt::format("{} is held in reset", name(hart)));
+        } else {
+            lines.push_back(fmt::format("{} {} at {}", name(hart),
+                                        state_text(harts_[hart]->state()),
+                                        diagnostics_.pc(harts_[hart]->pc())));
+        }
+    }
+    for (std::string& line : pes_[pe]->describe_waits()) {
+        lines.push_back(std::move(line));
+    }
+    return lines;
+}
+
+} // namespace talus::sim

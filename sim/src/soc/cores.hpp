@@ -1,0 +1,101 @@
+// All harts of the device and what they see: control harts with ROM, control SRAM and staging, PE
+// cores with their local memory, everything else over the fabric.
+#ifndef TALUS_SIM_SOC_CORES_HPP
+#define TALUS_SIM_SOC_CORES_HPP
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "../core/config.hpp"
+#include "../core/diagnostics.hpp"
+#include "../core/event_queue.hpp"
+#include "../core/hart_runner.hpp"
+#include "../isa/hart.hpp"
+#include "../mem/fabric.hpp"
+#include "../pe/pe.hpp"
+#include "grid_control.hpp"
+#include "register_block.hpp"
+#include "system_bus.hpp"
+
+namespace talus::sim {
+
+class Cores final : public HartPort,
+                    public PeHost,
+                    public InterruptLines,
+                    public PeGrid,
+                    public CodeWriteListener {
+  public:
+    /// Makes the PEs and all harts. Everything passed in outlives the cores.
+    Cores(const Config& config, EventQueue& events, Fabric& fabric, Diagnostics& diagnostics);
+    ~Cores() override;
+
+    /// The blocks behind TALUS_SYSTEM_BASE, which control harts reach without crossing the NoC.
+    /// Before the first reset().
+    void connect(SystemBus& bus) { bus_ = &bus; }
+
+    /// Fundamental reset: PE harts are held, control harts start in ROM at time 0.
+    void reset();
+
+    unsigned hart_count() const { return static_cast<unsigned>(runners_.size()); }
+    HartRunner& runner(HartId hart) { return *runners_.at(hart); }
+    Hart& hart(HartId hart) { return *harts_.at(hart); }
+    Pe& pe(std::uint32_t index) { return *pes_.at(index); }
+
+    /// Clocks in which PEs' units worked, summed over the PEs.
+    std::uint64_t busy_clocks() const;
+    /// "control hart 0" or "PE 3.4 core B".
+    std::string name(HartId hart) const;
+
+    // HartPort
+    OpResult load(HartId hart, Cycle now, std::uint64_t addr, void* data, unsigned len) override;
+    OpResult store(HartId hart, Cycle now, std::uint64_t addr, const void* data,
+                   unsigned len) override;
+    OpResult amo(HartId hart, Cycle now, const AmoRequest& request) override;
+    OpResult cbo(HartId hart, Cycle now, CboOp op, std::uint64_t addr) override;
+    OpResult fence(HartId hart, Cycle now, unsigned pred, unsigned succ, bool instruction) override;
+    FetchWindow fetch_window(HartId hart, std::uint64_t addr) override;
+    OpResult fetch_miss(HartId hart, Cycle now, std::uint64_t line_addr) override;
+    OpResult custom(HartId hart, Cycle now, const CustomInsn& insn) override;
+    std::uint64_t time(HartId hart, Cycle now) override;
+    bool csr_read(HartId hart, Cycle now, unsigned csr, std::uint64_t& value) override;
+    bool csr_write(HartId hart, Cycle now, unsigned csr, std::uint64_t value) override;
+    void on_trap(HartId hart, const TrapInfo& info) override;
+
+    // PeHost, InterruptLines
+    void wake(HartId hart, Cycle when) override;
+    void set_interrupt(HartId hart, unsigned bit, bool level, Cycle when) override;
+
+    // PeGrid
+    void hold_pe(std::uint32_t pe, Cycle now) override;
+    void release_pe(std::uint32_t pe, Cycle now, std::uint64_t vector) override;
+    void launch(std::uint32_t pe, Cycle arrival, std::uint64_t descriptor) override;
+    std::vector<std::string> describe_waits(std::uint32_t pe) const override;
+
+    // CodeWriteListener
+    void on_code_written(std::uint64_t addr, std::uint64_t len) override;
+
+  private:
+    static constexpr unsigned kMaxTrapReports = 200; ///< per reset
+
+    void add_control_hart(HartId hart);
+    void add_pe_hart(HartId hart);
+    OpResult fault(FabricError error, AccessKind kind, std::uint64_t addr) const;
+
+    const Config& config_;
+    EventQueue& events_;
+    Fabric& fabric_;
+    Diagnostics& diagnostics_;
+    SystemBus* bus_ = nullptr;
+    CodeCache code_;
+    std::vector<std::unique_ptr<Pe>> pes_;
+    std::vector<std::unique_ptr<Hart>> harts_;
+    std::vector<std::unique_ptr<HartRunner>> runners_;
+    std::vector<Cycle> stores_done_; ///< per hart: when its last store was acknowledged
+    unsigned trap_reports_ = 0;
+};
+
+} // namespace talus::sim
+
+#endif

@@ -1,0 +1,414 @@
+#include "device.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <exception>
+#include <utility>
+
+#include "talus/hw/pci.h"
+#include "talus/hw/queue.h"
+
+namespace talus::sim {
+
+namespace {
+
+/// Wall-clock time for which a parked device looks at the shadow page before it asks for a doorbell
+/// and sleeps: longer than a busy driver takes from a completion to its next submission, short
+/// enough not to be felt by others on the machine.
+constexpr std::chrono::microseconds kSpin{60};
+/// A sleeping device wakes this often to look for a host that does not ring.
+constexpr std::chrono::microseconds kNap{100000};
+/// Ticks of background timers that an admission steps over at most, looking for a quiet span.
+constexpr unsigned kMaxSteps = 64;
+
+talus_status_page* status_page(SharedBarMemory& memory) {
+    return reinterpret_cast<talus_status_page*>(memory.data() + TALUS_BAR0_STATUS_PAGE);
+}
+
+} // namespace
+
+Device::Device(DeviceOptions options, Diagnostics& diagnostics)
+    : options_(std::move(options)), diagnostics_(diagnostics),
+      registers_memory_("talus-bar0", TALUS_BAR0_SIZE, false),
+      staging_memory_("talus-bar4", TALUS_BAR4_SIZE, true),
+      fabric_(options_.config, staging_memory_.fd()),
+      cores_(options_.config, events_, fabric_, diagnostics_),
+      clint_(events_, cores_, cores_.hart_count()), interrupts_(cores_),
+      host_interface_(interrupts_, TALUS_CAP_SIMULATED | (options_.shadow ? TALUS_CAP_SHADOW : 0),
+                      options_.config.device.generation, options_.config.device.clock_khz,
+                      status_page(registers_memory_)),
+      link_(options_.config), queue_engine_(events_, diagnostics_, link_, interrupts_,
+                                            host_interface_, windows_, fabric_.control_sram()),
+      dma_(options_.config, events_, diagnostics_, link_, fabric_, interrupts_, windows_),
+      grid_(options_.config, cores_, interrupts_, diagnostics_, fabric_.control_sram()),
+      sensors_(options_.config), info_(options_.config, options_.serial), uart_(diagnostics_),
+      bus_(clint_) {
+    if (options_.rom.size() != TALUS_ROM_SIZE) {
+        throw std::invalid_argument("the boot ROM image has the wrong size");
+    }
+    bus_.attach(TALUS_SYS_INFO, info_);
+    bus_.attach(TALUS_SYS_UART, uart_);
+    bus_.attach(TALUS_SYS_INTC, interrupts_);
+    bus_.attach(TALUS_SYS_DMA, dma_);
+    bus_.attach(TALUS_SYS_QE, queue_engine_);
+    bus_.attach(TALUS_SYS_HOSTIF, host_interface_);
+    bus_.attach(TALUS_SYS_GRID, grid_);
+    bus_.attach(TALUS_SYS_SENSORS, sensors_);
+    cores_.connect(bus_);
+    fabric_.add_mmio(TALUS_SYSTEM_BASE, TALUS_SYSTEM_SIZE, bus_);
+    if (!options_.uart_path.empty()) {
+        uart_.open(options_.uart_path);
+    }
+    queue_engine_.trace(options_.trace_commands);
+    reset_device();
+}
+
+Device::~Device() {
+    stop();
+}
+
+void Device::start() {
+    thread_ = std::thread([this] { run(); });
+}
+
+void Device::stop() {
+    if (thread_.joinable()) {
+        inbox_.request(HostInbox::kStop);
+        thread_.join();
+        uart_.flush();
+    }
+}
+
+// --- socket thread -------------------------------------------------------------------------------
+
+void Device::connect(HostPort& port) {
+    host_ = &port;
+    queue_engine_.connect(port);
+    dma_.connect(port);
+}
+
+MappableBar Device::mappable(unsigned bar) {
+    if (bar == TALUS_BAR_REGISTERS) {
+        return {registers_memory_.fd(), false, {{TALUS_BAR0_STATUS_PAGE, TALUS_STATUS_PAGE_SIZE}}};
+    }
+    if (bar == TALUS_BAR_STAGING) {
+        return {staging_memory_.fd(), true, {{0, TALUS_BAR4_SIZE}}};
+    }
+    return {};
+}
+
+std::uint32_t Device::read_word(std::uint64_t offset) {
+    if (offset < TALUS_BAR0_STATUS_PAGE) {
+        return host_interface_.host_read_frozen(static_cast<std::uint32_t>(offset));
+    }
+    if (offset >= TALUS_BAR0_CONTROLLER && offset < TALUS_BAR0_CONTROLLER + CTRL_END) {
+        return host_interface_.host_read_controller(
+            static_cast<std::uint32_t>(offset - TALUS_BAR0_CONTROLLER));
+    }
+    return 0;
+}
+
+std::uint64_t Device::bar_read(unsigned bar, std::uint64_t offset, unsigned size) {
+    if (bar != TALUS_BAR_REGISTERS) {
+        return 0; // doorbells are write-only
+    }
+    inbox_.request(HostInbox::kPolled);
+    std::uint64_t value = read_word(offset & ~std::uint64_t{3});
+    if (size == 8) {
+        return value | static_cast<std::uint64_t>(read_word(offset + 4)) << 32;
+    }
+    value >>= 8 * (offset & 3);
+    return size == 4 ? value : value & ((std::uint64_t{1} << (8 * size)) - 1);
+}
+
+void Device::bar_write(unsigned bar, std::uint64_t offset, unsigned size, std::uint64_t value) {
+    if (size < 4) {
+        diagnostics_.host("write of {} byte(s) to BAR{} + {:#x}: registers are 32 bits wide; "
+                          "ignored",
+                          size, bar, offset);
+        return;
+    }
+    write_word(bar, offset, static_cast<std::uint32_t>(value));
+    if (size == 8) {
+        write_word(bar, offset + 4, static_cast<std::uint32_t>(value >> 32));
+    }
+}
+
+void Device::write_word(unsigned bar, std::uint64_t offset, std::uint32_t value) {
+    HostWrite write{HostWrite::Kind::kFrozen, 0, value};
+    if (bar == TALUS_BAR_DOORBELLS) {
+        const auto reg = static_cast<std::uint32_t>(offset % TALUS_DOORBELL_STRIDE);
+        write.index = static_cast<std::uint32_t>(offset / TALUS_DOORBELL_STRIDE);
+        if (reg != TALUS_DOORBELL_SQ_TAIL && reg != TALUS_DOORBELL_CQ_HEAD) {
+            return;
+        }
+        write.kind =
+            reg == TALUS_DOORBELL_SQ_TAIL ? HostWrite::Kind::kSqTail : HostWrite::Kind::kCqHead;
+    } else if (offset == FROZEN_RESET) {
+        if (value == TALUS_RESET_MAGIC) {
+            fundamental_reset();
+        }
+        return;
+    } else if (offset < TALUS_BAR0_STATUS_PAGE) {
+        write.index = static_cast<std::uint32_t>(offset);
+        host_interface_.host_write_frozen(write.index, value);
+    } else if (offset >= TALUS_BAR0_CONTROLLER && offset < TALUS_BAR0_CONTROLLER + CTRL_END) {
+        write.kind = HostWrite::Kind::kController;
+        write.index = static_cast<std::uint32_t>(offset - TALUS_BAR0_CONTROLLER);
+        host_interface_.host_write_controller(write.index, value);
+    } else {
+        return;
+    }
+    if (!inbox_.push(write) && !host_flooded_.exchange(true)) {
+        diagnostics_.host("too many writes wait for the device; some were dropped");
+    }
+}
+
+void Device::function_reset() {
+    host_interface_.begin_reset(false);
+    inbox_.request(HostInbox::kFunctionReset);
+}
+
+void Device::fundamental_reset() {
+    host_interface_.begin_reset(true);
+    inbox_.request(HostInbox::kFundamentalReset);
+}
+
+void Device::client_gone() {} // function_reset() came just before, and says it all
+
+// --- timing thread -------------------------------------------------------------------------------
+
+void Device::run() {
+    try {
+        while (serve_requests()) {
+            if (events_.empty()) {
+                park();
+            } else {
+                run_events();
+            }
+        }
+        publish_clock();
+    } catch (const std::exception& error) {
+        diagnostics_.internal("the timing thread ends: {}", error.what());
+        if (on_error_) {
+            on_error_();
+        }
+    }
+}
+
+bool Device::serve_requests() {
+    if ((inbox_.pending() & ~HostInbox::kPolled) == 0) {
+        return true;
+    }
+    const std::uint32_t requests =
+        inbox_.take(HostInbox::kStop | HostInbox::kFunctionReset | HostInbox::kFundamentalReset);
+    if ((requests & HostInbox::kStop) != 0) {
+        return false;
+    }
+    if ((requests & HostInbox::kFundamentalReset) != 0) {
+        diagnostics_.info("fundamental reset: back to ROM");
+        reset_device();
+    } else if ((requests & HostInbox::kFunctionReset) != 0) {
+        reset_function();
+    }
+    return true;
+}
+
+void Device::run_events() {
+    // In portions, so that requests and the status page are looked after.
+    for (unsigned count = 0; count < 256 && !events_.empty(); ++count) {
+        events_.run_next();
+    }
+    tick_fresh_ = false;
+    if (events_.now() >= next_publish_) {
+        publish_clock();
+    }
+}
+
+void Device::publish_clock() {
+    const Cycle now = events_.now();
+    next_publish_ = now + options_.config.sim.status_page_clocks;
+    diagnostics_.set_clock(now);
+    host_interface_.set_clock(now);
+    if (sensors_.update(now, cores_.busy_clocks())) {
+        host_interface_.set_sensors(sensors_.temperature_mc(), sensors_.power_mw());
+    }
+}
+
+void Device::reset_device() {
+    events_.reset();
+    next_publish_ = 0;
+    tick_fresh_ = false;
+    last_tick_ = 0;
+    diagnostics_.set_clock(0);
+    uart_.flush();
+    fabric_.reset();
+    std::memcpy(fabric_.rom(), options_.rom.data(), options_.rom.size());
+    clint_.reset();
+    interrupts_.reset();
+    link_.reset();
+    windows_.clear();
+    queue_engine_.reset(true);
+    dma_.reset();
+    sensors_.reset();
+    host_interface_.complete_reset(0, true);
+    host_interface_.set_sensors(sensors_.temperature_mc(), sensors_.power_mw());
+    cores_.reset();
+    grid_.reset(0);
+}
+
+void Device::reset_function() {
+    if (events_.empty()) {
+        align_for_admission();
+    }
+    windows_.clear();
+    queue_engine_.reset(false);
+    dma_.abort_host_copies(events_.now());
+    host_interface_.complete_reset(events_.now(), false);
+    tick_fresh_ = false;
+}
+
+void Device::park() {
+    publish_clock();
+    if (grid_.check_deadlock(events_.now()) || admit_host_write() || admit_shadow()) {
+        host_interface_.set_parked(false);
+        tick_fresh_ = false;
+        return;
+    }
+    host_interface_.set_parked(true);
+    if (inbox_.take(HostInbox::kPolled) != 0) {
+        step_to_timer();
+        return;
+    }
+    sleep_until_host_acts();
+}
+
+bool Device::admit_host_write() {
+    HostWrite write{};
+    while (inbox_.pop(write)) {
+        switch (write.kind) {
+        case HostWrite::Kind::kFrozen:
+            if (write.index == FROZEN_MB_COMMAND) {
+                align_for_admission();
+            }
+            if (host_interface_.admit_frozen(events_.now(), write.index, write.value)) {
+                return true;
+            }
+            break;
+        case HostWrite::Kind::kController:
+            if (write.index == CTRL_ENABLE) {
+                align_for_admission();
+            }
+            if (host_interface_.admit_controller(events_.now(), write.index, write.value)) {
+                return true;
+            }
+            break;
+        case HostWrite::Kind::kSqTail:
+            // Of a shadowed queue it only wakes: its values come in the order of the shadow page.
+            if (!queue_engine_.shadowed(write.index)) {
+                align_for_admission();
+                queue_engine_.admit_tail(events_.now(), write.index, write.value);
+                if (!events_.empty()) {
+                    return true;
+                }
+            }
+            break;
+        case HostWrite::Kind::kCqHead:
+            // Takes no time of its own: it frees entries. Only where completions wait for them
+            // does something begin.
+            if (!queue_engine_.shadowed(write.index)) {
+                if (queue_engine_.waits_for_host(write.index)) {
+                    align_for_admission();
+                }
+                queue_engine_.set_cq_head(events_.now(), write.index, write.value);
+                if (!events_.empty()) {
+                    return true;
+                }
+            }
+            break;
+        }
+        if ((inbox_.pending() & ~HostInbox::kPolled) != 0) {
+            return false; // a reset overtakes what is left
+        }
+    }
+    return false;
+}
+
+bool Device::admit_shadow() {
+    if (!queue_engine_.shadow_active()) {
+        return false;
+    }
+    if (queue_engine_.poll_shadow_heads()) {
+        align_for_admission();
+        queue_engine_.resume_posting(events_.now());
+        return true;
+    }
+    unsigned qid = 0;
+    std::uint32_t tail = 0;
+    if (!queue_engine_.poll_shadow(qid, tail)) {
+        return false;
+    }
+    align_for_admission();
+    queue_engine_.admit_tail(events_.now(), qid, tail);
+    return !events_.empty();
+}
+
+void Device::step_to_timer() {
+    if (events_.background_timer() == kNever) {
+        return;
+    }
+    last_tick_ = events_.background_timer();
+    events_.run_next();
+    while (!events_.empty() && (inbox_.pending() & ~HostInbox::kPolled) == 0) {
+        events_.run_next();
+    }
+    tick_fresh_ = true;
+    publish_clock();
+}
+
+void Device::align_for_admission() {
+    const Cycle wait = options_.config.sim.admission_clocks;
+    const auto target = [&] {
+        return tick_fresh_ ? std::max(last_tick_ + wait, events_.now()) : events_.now() + wait;
+    };
+    for (unsigned step = 0; step < kMaxSteps && events_.background_timer() != kNever &&
+                            !(tick_fresh_ && target() < events_.background_timer());
+         ++step) {
+        step_to_timer();
+    }
+    if (target() < events_.next_time()) {
+        events_.advance_to(target());
+    }
+    // Nothing is under way any more: phases that count from time zero count from here.
+    fabric_.rebase(events_.now());
+    tick_fresh_ = false;
+}
+
+void Device::sleep_until_host_acts() {
+    using Clock = std::chrono::steady_clock;
+    const bool shadow = queue_engine_.shadow_active();
+    unsigned qid = 0;
+    std::uint32_t tail = 0;
+    const auto something = [&] {
+        return shadow &&
+               (queue_engine_.poll_shadow(qid, tail) || queue_engine_.poll_shadow_heads());
+    };
+    if (shadow) {
+        const auto until = Clock::now() + kSpin;
+        do {
+            if (something() || inbox_.wait(std::chrono::microseconds(0))) {
+                return;
+            }
+        } while (Clock::now() < until);
+        queue_engine_.request_doorbells();
+    }
+    if (!something()) {
+        inbox_.wait(kNap);
+    }
+    if (shadow) {
+        queue_engine_.withdraw_doorbells();
+    }
+}
+
+} // namespace talus::sim

@@ -1,0 +1,111 @@
+// The DMA engines: host <-> device through the domain's windows, and device <-> device.
+#ifndef TALUS_SIM_SOC_DMA_ENGINE_HPP
+#define TALUS_SIM_SOC_DMA_ENGINE_HPP
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "talus/hw/queue.h"
+#include "talus/hw/registers.h"
+#include "talus/hw/status.h"
+
+#include "../core/config.hpp"
+#include "../core/diagnostics.hpp"
+#include "../core/event_queue.hpp"
+#include "../mem/fabric.hpp"
+#include "../pci/device_model.hpp"
+#include "domain_windows.hpp"
+#include "interrupt_controller.hpp"
+#include "pcie_link.hpp"
+#include "register_block.hpp"
+
+namespace talus::sim {
+
+/// All TALUS_DMA_CHANNELS channels. A channel cuts its job into chunks, keeps several in flight,
+/// and moves the bytes of each when its time has come. A channel whose job fails stops at the chunk
+/// that failed; what it moved before stays moved.
+class DmaEngines final : public RegisterBlock, public EventSink {
+  public:
+    DmaEngines(const Config& config, EventQueue& events, Diagnostics& diagnostics, PcieLink& link,
+               Fabric& fabric, InterruptController& interrupts, DomainWindows& windows);
+
+    void connect(HostPort& host) { host_ = &host; }
+
+    /// Fundamental reset: channels idle, registers zero.
+    void reset();
+    /// FLR: a host copy under way ends with TALUS_RESET; a copy within the device goes on.
+    void abort_host_copies(Cycle now);
+
+    std::uint64_t bytes_moved() const { return bytes_moved_; }
+
+    std::uint32_t read32(Cycle now, std::uint32_t offset) override;
+    void write32(Cycle now, std::uint32_t offset, std::uint32_t value) override;
+    void on_event(const Event& event) override;
+
+  private:
+    enum EventKind : std::uint32_t {
+        kBegin,    ///< the start-up time is over
+        kList,     ///< the scatter list has arrived
+        kHostSide, ///< H2D: a chunk has arrived from the host; D2D: from its source
+        kDone,     ///< a chunk has reached its destination
+    };
+
+    struct Channel {
+        // registers
+        std::uint64_t host = 0;
+        std::uint64_t device = 0;
+        std::uint64_t bytes = 0;
+        std::uint32_t sgl_count = 0;
+        std::uint32_t kind = 0;
+        std::uint32_t domain = 0;
+        // state
+        bool busy = false;
+        bool done = false;
+        std::uint16_t status = TALUS_OK;
+        std::uint64_t generation = 0;      ///< of the job; older events are dropped
+        std::uint64_t issued = 0;          ///< bytes
+        std::uint64_t completed = 0;       ///< bytes
+        unsigned in_flight = 0;            ///< chunks
+        std::uint64_t device_free = 0;     ///< clock from which the engine's device port is free
+        std::vector<talus_sgl_entry> list; ///< one entry for a plain range
+        std::size_t list_index = 0;
+        std::uint64_t list_offset = 0;
+    };
+
+    void start(Cycle now, unsigned index);
+    void begin(Cycle now, unsigned index);
+    void load_list(Cycle now, unsigned index);
+    bool check(const Channel& channel, std::uint16_t& status) const;
+    void issue(Cycle now, unsigned index);
+    void host_side(Cycle now, unsigned index, std::uint64_t slot);
+    void chunk_done(Cycle now, unsigned index, std::uint64_t slot);
+    void finish(Cycle now, unsigned index, std::uint16_t status);
+    Cycle device_port(Channel& channel, Cycle from, std::uint64_t bytes);
+
+    /// A chunk in flight. Bytes wait here between the two sides.
+    struct Chunk {
+        bool used = false;
+        std::uint64_t host = 0;
+        std::uint64_t device = 0;
+        std::vector<std::uint8_t> data;
+    };
+    static constexpr unsigned kChunksInFlight = 16;
+
+    const Config& config_;
+    EventQueue& events_;
+    Diagnostics& diagnostics_;
+    PcieLink& link_;
+    Fabric& fabric_;
+    InterruptController& interrupts_;
+    DomainWindows& windows_;
+    HostPort* host_ = nullptr;
+    UnitId unit_;
+    std::array<Channel, TALUS_DMA_CHANNELS> channels_;
+    std::array<std::array<Chunk, kChunksInFlight>, TALUS_DMA_CHANNELS> chunks_;
+    std::uint64_t bytes_moved_ = 0;
+};
+
+} // namespace talus::sim
+
+#endif

@@ -1,0 +1,171 @@
+#include "grid_control.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "talus/hw/address_map.h"
+
+namespace talus::sim {
+
+namespace {
+
+struct Rect {
+    std::uint32_t row0, col0, rows, cols;
+    explicit Rect(std::uint32_t word)
+        : row0(word & 0xff), col0((word >> 8) & 0xff), rows((word >> 16) & 0xff), cols(word >> 24) {
+    }
+};
+
+} // namespace
+
+GridControl::GridControl(const Config& config, PeGrid& grid, InterruptController& interrupts,
+                         Diagnostics& diagnostics, const std::uint8_t* control_sram)
+    : config_(config), grid_(grid), interrupts_(interrupts), diagnostics_(diagnostics),
+      control_sram_(control_sram) {}
+
+void GridControl::reset(Cycle now) {
+    rect_ = 0;
+    descriptor_ = vector_ = 0;
+    deadlock_job_ = 0xffffffffu;
+    jobs_.clear();
+    for (std::uint32_t pe = 0; pe < config_.pe_count(); ++pe) {
+        grid_.hold_pe(pe, now);
+    }
+}
+
+bool GridControl::valid(std::uint32_t word) const {
+    const Rect rect(word);
+    return rect.rows > 0 && rect.cols > 0 && rect.row0 + rect.rows <= config_.grid.rows &&
+           rect.col0 + rect.cols <= config_.grid.cols;
+}
+
+bool GridControl::overlap(std::uint32_t x_word, std::uint32_t y_word) const {
+    const Rect x(x_word);
+    const Rect y(y_word);
+    return x.row0 < y.row0 + y.rows && y.row0 < x.row0 + x.rows && x.col0 < y.col0 + y.cols &&
+           y.col0 < x.col0 + x.cols;
+}
+
+template <typename Function>
+void GridControl::for_each_pe(std::uint32_t word, Function&& function) const {
+    const Rect rect(word);
+    for (std::uint32_t row = rect.row0; row < rect.row0 + rect.rows; ++row) {
+        for (std::uint32_t col = rect.col0; col < rect.col0 + rect.cols; ++col) {
+            function(row * config_.grid.cols + col);
+        }
+    }
+}
+
+const talus_job_record* GridControl::record(std::uint64_t address) const {
+    const std::uint64_t offset = address - TALUS_CONTROL_SRAM_BASE;
+    if (address < TALUS_CONTROL_SRAM_BASE || address % alignof(talus_job_record) != 0 ||
+        offset > TALUS_CONTROL_SRAM_SIZE - sizeof(talus_job_record)) {
+        return nullptr;
+    }
+    return reinterpret_cast<const talus_job_record*>(control_sram_ + offset);
+}
+
+void GridControl::launch(Cycle now) {
+    if (!valid(rect_)) {
+        diagnostics_.guest("GRID_LAUNCH with GRID_LAUNCH_RECT {:#010x}: empty or outside the grid",
+                           rect_);
+        return;
+    }
+    const talus_job_record* job = record(descriptor_);
+    if (job == nullptr) {
+        diagnostics_.guest("GRID_LAUNCH of {:#x}, which is not in control SRAM", descriptor_);
+        return;
+    }
+    ++launches_;
+    const talus_work& work = job->work;
+    std::erase_if(jobs_, [&](const Job& old) { return old.index == work.job; });
+    if (record(work.record) != nullptr) {
+        jobs_.push_back({work.job, work.generation, work.record, rect_});
+    }
+    for_each_pe(rect_, [&](std::uint32_t pe) {
+        grid_.launch(pe, now + config_.control.launch_broadcast_clocks, descriptor_);
+    });
+}
+
+void GridControl::reset_pes(Cycle now, bool hold) {
+    if (!valid(rect_)) {
+        diagnostics_.guest(
+            "GRID_PE_RESET with GRID_LAUNCH_RECT {:#010x}: empty or outside the grid", rect_);
+        return;
+    }
+    if (hold) {
+        std::erase_if(jobs_, [&](const Job& job) { return overlap(job.rect, rect_); });
+    }
+    for_each_pe(rect_, [&](std::uint32_t pe) {
+        if (hold) {
+            grid_.hold_pe(pe, now);
+        } else {
+            grid_.release_pe(pe, now + config_.control.launch_broadcast_clocks, vector_);
+        }
+    });
+}
+
+bool GridControl::check_deadlock(Cycle now) {
+    bool found = false;
+    std::erase_if(jobs_, [&](const Job& job) {
+        const talus_job_record* state = record(job.record);
+        if (state->work.generation != job.generation || state->pending == 0 ||
+            state->fault_claim != 0) {
+            return true; // ended, faulted, or the record has another job
+        }
+        found = true;
+        deadlock_job_ = job.index;
+        diagnostics_.guest("deadlock: job {} can't go on; {} PEs have not finished. Who waits:",
+                           job.index, state->pending);
+        for_each_pe(job.rect, [&](std::uint32_t pe) {
+            for (const std::string& line : grid_.describe_waits(pe)) {
+                diagnostics_.guest("  {}", line);
+            }
+        });
+        return true;
+    });
+    if (found) {
+        interrupts_.raise(TALUS_IRQ_GRID, now);
+    }
+    return found;
+}
+
+std::uint32_t GridControl::read32(Cycle, std::uint32_t offset) {
+    switch (offset) {
+    case GRID_LAUNCH_RECT:
+        return rect_;
+    case GRID_PE_VECTOR:
+    case GRID_PE_VECTOR + 4:
+        return read_half(vector_, (offset & 4) != 0);
+    case GRID_DEADLOCK_JOB:
+        return deadlock_job_;
+    default:
+        return 0;
+    }
+}
+
+void GridControl::write32(Cycle now, std::uint32_t offset, std::uint32_t value) {
+    switch (offset) {
+    case GRID_LAUNCH_RECT:
+        rect_ = value;
+        break;
+    case GRID_LAUNCH:
+        write_half(descriptor_, false, value);
+        break;
+    case GRID_LAUNCH + 4:
+        write_half(descriptor_, true, value);
+        launch(now);
+        break;
+    case GRID_PE_RESET:
+        reset_pes(now, (value & 1) != 0);
+        break;
+    case GRID_PE_VECTOR:
+    case GRID_PE_VECTOR + 4:
+        write_half(vector_, (offset & 4) != 0, value);
+        break;
+    default:
+        break;
+    }
+}
+
+} // namespace talus::sim

@@ -1,0 +1,82 @@
+// Grid control: broadcasts launches, holds and releases PEs, and notices jobs that cannot go on.
+#ifndef TALUS_SIM_SOC_GRID_CONTROL_HPP
+#define TALUS_SIM_SOC_GRID_CONTROL_HPP
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "talus/hw/work.h"
+
+#include "../core/config.hpp"
+#include "../core/diagnostics.hpp"
+#include "interrupt_controller.hpp"
+#include "register_block.hpp"
+
+namespace talus::sim {
+
+/// The PEs as grid control sees them.
+class PeGrid {
+  public:
+    virtual ~PeGrid() = default;
+    /// Resets both cores, CP, CBs, units and work queue, and holds them.
+    virtual void hold_pe(std::uint32_t pe, Cycle now) = 0;
+    /// Both cores start at `vector`.
+    virtual void release_pe(std::uint32_t pe, Cycle now, std::uint64_t vector) = 0;
+    /// The broadcast reaches the work-queue engine at `arrival`.
+    virtual void launch(std::uint32_t pe, Cycle arrival, std::uint64_t descriptor) = 0;
+    /// What the PE's cores and units wait for, one line each.
+    virtual std::vector<std::string> describe_waits(std::uint32_t pe) const = 0;
+};
+
+class GridControl final : public RegisterBlock {
+  public:
+    /// `control_sram`: TALUS_CONTROL_SRAM_SIZE bytes; job records are read there.
+    GridControl(const Config& config, PeGrid& grid, InterruptController& interrupts,
+                Diagnostics& diagnostics, const std::uint8_t* control_sram);
+
+    /// Fundamental reset: all PEs are held.
+    void reset(Cycle now);
+
+    /// For a device in which no event is left: a job that was launched, has not ended and has not
+    /// faulted is a guest deadlock. Reports each such launch once, in the log and by
+    /// TALUS_IRQ_GRID. true: there was a new one.
+    bool check_deadlock(Cycle now);
+
+    std::uint64_t launches() const { return launches_; }
+
+    std::uint32_t read32(Cycle now, std::uint32_t offset) override;
+    void write32(Cycle now, std::uint32_t offset, std::uint32_t value) override;
+
+  private:
+    struct Job {
+        std::uint32_t index;
+        std::uint32_t generation;
+        std::uint64_t record; ///< device address
+        std::uint32_t rect;
+    };
+
+    template <typename Function>
+    void for_each_pe(std::uint32_t rect, Function&& function) const;
+    bool valid(std::uint32_t rect) const;
+    bool overlap(std::uint32_t x, std::uint32_t y) const;
+    const talus_job_record* record(std::uint64_t address) const;
+    void launch(Cycle now);
+    void reset_pes(Cycle now, bool hold);
+
+    const Config& config_;
+    PeGrid& grid_;
+    InterruptController& interrupts_;
+    Diagnostics& diagnostics_;
+    const std::uint8_t* control_sram_;
+    std::uint32_t rect_ = 0;
+    std::uint64_t descriptor_ = 0;
+    std::uint64_t vector_ = 0;
+    std::uint32_t deadlock_job_ = 0xffffffffu;
+    std::vector<Job> jobs_; ///< launched and not known to have ended
+    std::uint64_t launches_ = 0;
+};
+
+} // namespace talus::sim
+
+#endif
