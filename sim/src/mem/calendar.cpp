@@ -10,7 +10,8 @@ BandwidthCalendar::BandwidthCalendar(std::uint64_t bytes, std::uint64_t clocks, 
     reset();
 }
 
-void BandwidthCalendar::reset() {
+void BandwidthCalendar::restart(Cycle origin) {
+    origin_ = origin;
     used_.assign(64, 0);
     first_ = 0;
     open_ = 0;
@@ -82,6 +83,8 @@ std::uint64_t BandwidthCalendar::skip_full(std::uint64_t index) {
 }
 
 Cycle BandwidthCalendar::reserve(Cycle now, Cycle at, std::uint64_t bytes) {
+    now -= origin_;
+    at -= origin_;
     advance(now);
     std::uint64_t left = cost(bytes);
     std::uint64_t index = std::max(at / kBucketClocks, first_);
@@ -108,14 +111,17 @@ Cycle BandwidthCalendar::reserve(Cycle now, Cycle at, std::uint64_t bytes) {
         // What did not fit goes on where this part ended, at the earliest.
         earliest = finish > index * kCapacity ? finish - index * kCapacity : 0;
     }
-    return (finish + kTicksPerClock - 1) / kTicksPerClock;
+    return (finish + kTicksPerClock - 1) / kTicksPerClock + origin_;
 }
 
 Cycle BandwidthCalendar::reserve_evenly(Cycle now, Cycle begin, Cycle end, std::uint64_t bytes) {
-    advance(now);
     if (end <= begin) {
         return std::max(end, reserve(now, begin, bytes));
     }
+    now -= origin_;
+    begin -= origin_;
+    end -= origin_;
+    advance(now);
     const std::uint64_t total = cost(bytes);
     const Cycle length = end - begin;
     std::uint64_t taken = 0;
@@ -134,7 +140,7 @@ Cycle BandwidthCalendar::reserve_evenly(Cycle now, Cycle begin, Cycle end, std::
         }
         ++index;
     }
-    return std::max(end, late);
+    return std::max(end, late) + origin_;
 }
 
 } // namespace talus::sim

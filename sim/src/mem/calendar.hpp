@@ -31,7 +31,10 @@ class BandwidthCalendar {
     /// where others leave less than that.
     Cycle reserve_evenly(Cycle now, Cycle begin, Cycle end, std::uint64_t bytes);
 
-    void reset();
+    void reset() { restart(0); }
+    /// Forgets all reservations and counts buckets and absences from `origin` on, as if that were
+    /// time 0. Nothing may be reserved before it any more.
+    void restart(Cycle origin);
 
   private:
     // Time within a bucket is counted in ticks of 1/256 clock.
@@ -49,6 +52,7 @@ class BandwidthCalendar {
     Cycle period_;
     Cycle away_;
     Cycle phase_;
+    Cycle origin_ = 0; ///< all that follows counts from here
     std::vector<std::uint32_t> used_; ///< ring of a power of two buckets
     std::uint64_t first_ = 0;         ///< oldest bucket that the ring holds
     std::uint64_t open_ = 0;          ///< all buckets before it are full (or past)

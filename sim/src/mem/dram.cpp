@@ -38,6 +38,12 @@ void OpenPageDram::reset() {
     row_misses = 0;
 }
 
+void OpenPageDram::rebase(Cycle now) {
+    for (Channel& channel : channels_) {
+        channel.bus.restart(now);
+    }
+}
+
 Cycle OpenPageDram::access(Cycle now, Cycle at, std::uint64_t offset, std::uint64_t len,
                            bool write) {
     const std::uint64_t interleave = dram_.channel_interleave_bytes;

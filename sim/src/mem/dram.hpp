@@ -21,6 +21,8 @@ class DramTiming {
     virtual Cycle access(Cycle now, Cycle at, std::uint64_t offset, std::uint64_t len,
                          bool write) = 0;
     virtual void reset() = 0;
+    /// No access is under way any more: refresh counts from `now` on. Open rows stay open.
+    virtual void rebase(Cycle now) = 0;
 
     std::uint64_t row_hits = 0;
     std::uint64_t row_misses = 0;
@@ -34,6 +36,7 @@ class OpenPageDram final : public DramTiming {
     OpenPageDram(const DramConfig& dram, std::uint64_t clock_khz);
     Cycle access(Cycle now, Cycle at, std::uint64_t offset, std::uint64_t len, bool write) override;
     void reset() override;
+    void rebase(Cycle now) override;
 
   private:
     struct Bank {

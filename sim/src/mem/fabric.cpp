@@ -258,6 +258,22 @@ void Fabric::reset() {
     s.counters = {};
 }
 
+void Fabric::rebase(Cycle now) {
+    State& s = *state_;
+    for (State::PePorts& ports : s.pe_ports) {
+        ports.in.restart(now);
+        ports.out.restart(now);
+    }
+    s.control_ports.in.restart(now);
+    s.control_ports.out.restart(now);
+    for (BandwidthCalendar& slice : s.slices) {
+        slice.restart(now);
+    }
+    s.control_sram_port.restart(now);
+    s.staging_port.restart(now);
+    s.dram_timing->rebase(now);
+}
+
 FabricResult Fabric::read(const Requester& who, Cycle now, std::uint64_t addr, void* data,
                           unsigned len) {
     const Target target = state_->locate(who, addr);

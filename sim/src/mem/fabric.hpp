@@ -144,6 +144,9 @@ class Fabric {
     void scrub(std::uint64_t addr, std::uint64_t len);
     /// Fundamental reset: memory is zeroed (staging is kept), calendars and counters cleared.
     void reset();
+    /// For a parked device, in which no transfer is under way: calendars and DRAM refresh count from
+    /// `now` on, so that what follows takes the same time whenever it begins.
+    void rebase(Cycle now);
 
     // --- small accesses: len is 1..64 and does not cross a 64-byte line, or is natural
     // ------------
