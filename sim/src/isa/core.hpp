@@ -15,12 +15,13 @@
 namespace talus::sim {
 
 /// What a handler leaves for the dispatch loop besides the architectural state.
-enum class Event : std::uint8_t {
+enum class HartEvent : std::uint8_t {
     kNone,
     kTrap,    ///< the instruction raised trap_cause/trap_tval and did not retire
     kStop,    ///< the instruction did not execute; run() ends with stop_reason
     kRecheck, ///< it retired; interrupts may have become takeable
     kRetire,  ///< it retired, and run() ends with stop_reason
+    kReset,   ///< a port call reset the hart: what the instruction did is undone
 };
 
 enum class Privilege : std::uint8_t { kUser = 0, kMachine = 3 };
@@ -62,7 +63,7 @@ struct alignas(64) Hart::Core {
     Decoded* window = nullptr;
     CodePage* window_page = nullptr; ///< owns the slots that refill() hands out
     std::uint64_t retired = 0;
-    Event event = Event::kNone;
+    HartEvent event = HartEvent::kNone;
     bool irq_check = true;
     bool fp_on = false; ///< mstatus.FS != 0
     bool v_on = false;  ///< V configured and mstatus.VS != 0
@@ -130,6 +131,9 @@ struct alignas(64) Hart::Core {
     FetchWindow port_window;
     std::vector<std::uint64_t> icache; ///< line address | 1, or 0
     Decoded scratch{};                 ///< an instruction across two pages
+    bool running = false; ///< inside run(): a reset has to wait for the port call to return
+    Cycle reset_when = 0;
+    std::uint64_t reset_at = 0;
     std::uint64_t code_epoch = 0;
     std::uint64_t code_generation = 0;
 
@@ -181,7 +185,7 @@ struct alignas(64) Hart::Core {
     std::uint64_t vlmax() const;
 
     void raise(std::uint64_t cause_, std::uint64_t tval) {
-        event = Event::kTrap;
+        event = HartEvent::kTrap;
         trap_cause = cause_;
         trap_tval = tval;
     }
@@ -190,7 +194,7 @@ struct alignas(64) Hart::Core {
               d.len == 2 ? std::uint64_t{d.compressed} : std::uint64_t{d.raw});
     }
     void stop(StopReason why) {
-        event = Event::kStop;
+        event = HartEvent::kStop;
         stop_reason = why;
     }
     /// A shared operation is about to execute.
@@ -203,6 +207,8 @@ struct alignas(64) Hart::Core {
     }
     /// Takes over a port's result; false: an event was raised.
     bool accept(const OpResult& result) {
+        if (event == HartEvent::kReset) [[unlikely]]
+            return false;
         if (result.status == OpStatus::kDone) [[likely]]
             return true;
         if (result.status == OpStatus::kBlocked)
@@ -211,6 +217,8 @@ struct alignas(64) Hart::Core {
             raise(result.cause, result.tval);
         return false;
     }
+    /// The instruction must not go on: it waits, or the hart was reset under it.
+    bool interrupted() const { return event == HartEvent::kStop || event == HartEvent::kReset; }
     void drain_vector() { now = std::max(now, vector_busy); }
     void result_at(unsigned slot, Cycle when) {
         ready[slot] = when;

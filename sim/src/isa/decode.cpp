@@ -37,6 +37,7 @@ class Table {
         }
         return kNoName;
     }
+    std::span<const InsnSpec* const> rows() const { return specs_; }
     const InsnSpec& operator[](std::uint16_t index) const { return *specs_[index]; }
 
   private:
@@ -209,6 +210,10 @@ Decoded decode(std::uint32_t bits) {
     d.hazards[1] = hazard(layout.rs2, d.rs2);
     d.hazards[2] = hazard(layout.rs3, d.rs3);
     return d;
+}
+
+std::span<const InsnSpec* const> instruction_rows() {
+    return table().rows();
 }
 
 const char* instruction_name(const Decoded& d) {

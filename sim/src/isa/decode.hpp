@@ -129,6 +129,9 @@ std::uint32_t expand_compressed(std::uint16_t insn);
 /// An unknown encoding yields a handler that raises an illegal instruction.
 Decoded decode(std::uint32_t bits);
 
+/// Every row of every table.
+std::span<const InsnSpec* const> instruction_rows();
+
 /// "add", "vle32.v", ...; "illegal" for what has no row.
 const char* instruction_name(const Decoded& d);
 

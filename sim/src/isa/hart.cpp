@@ -28,11 +28,17 @@ Core::Core(const HartConfig& cfg, HartPort& p) : timing(cfg.timing), config(cfg)
 }
 
 void Core::reset(Cycle when, std::uint64_t at) {
+    if (running) {
+        event = HartEvent::kReset;
+        reset_when = when;
+        reset_at = at;
+        return;
+    }
     now = when;
     max_ready = 0;
     pc = at & ~std::uint64_t{1};
     retired = 0;
-    event = Event::kNone;
+    event = HartEvent::kNone;
     irq_check = true;
     x.fill(0);
     f.fill(0);
@@ -64,6 +70,21 @@ void Core::reset(Cycle when, std::uint64_t at) {
     update_units();
 }
 
+namespace {
+
+class RunningScope {
+  public:
+    explicit RunningScope(bool& flag) : flag_(flag) { flag_ = true; }
+    ~RunningScope() { flag_ = false; }
+    RunningScope(const RunningScope&) = delete;
+    RunningScope& operator=(const RunningScope&) = delete;
+
+  private:
+    bool& flag_;
+};
+
+} // namespace
+
 StopReason Core::run(Cycle until_, Cycle global) {
     if (state != StopReason::kUntil && state != StopReason::kSync)
         return state;
@@ -79,6 +100,7 @@ StopReason Core::run(Cycle until_, Cycle global) {
         code_generation = code->generation;
     }
     const HostFpScope host_fp;
+    const RunningScope scope(running);
 
     for (;;) {
         if (irq_check) [[unlikely]] {
@@ -104,33 +126,37 @@ StopReason Core::run(Cycle until_, Cycle global) {
             }
             npc = pc + d->len;
             d->fn(*this, *d);
-            if (event != Event::kNone) [[unlikely]]
+            if (event != HartEvent::kNone) [[unlikely]]
                 break;
             pc = npc;
             ++now;
             ++retired;
         }
-        const Event happened = event;
-        event = Event::kNone;
+        const HartEvent happened = event;
+        event = HartEvent::kNone;
         switch (happened) {
-        case Event::kNone:
+        case HartEvent::kNone:
             return StopReason::kUntil;
-        case Event::kTrap:
+        case HartEvent::kTrap:
             enter_trap(trap_cause, trap_tval);
             if (state == StopReason::kHalted)
                 return state;
             irq_check = true;
             break;
-        case Event::kStop:
+        case HartEvent::kStop:
             state = stop_reason;
             return state;
-        case Event::kRecheck:
-        case Event::kRetire:
+        case HartEvent::kReset:
+            running = false;
+            reset(reset_when, reset_at);
+            return state;
+        case HartEvent::kRecheck:
+        case HartEvent::kRetire:
             pc = npc;
             ++now;
             ++retired;
             irq_check = true;
-            if (happened == Event::kRetire) {
+            if (happened == HartEvent::kRetire) {
                 state = stop_reason;
                 return state;
             }
@@ -174,6 +200,8 @@ bool Hart::set_interrupt(unsigned bit, bool level, Cycle when) {
     const std::uint64_t mask = std::uint64_t{1} << bit;
     c.mip = level ? c.mip | mask : c.mip & ~mask;
     c.irq_check = true;
+    if (c.running && c.event == HartEvent::kNone)
+        c.event = HartEvent::kRecheck; // raised by the instruction that is executing
     const bool wakes = (c.state == StopReason::kWfi && (c.mip & c.mie)) ||
                        (c.state == StopReason::kBlocked && c.pending_interrupt());
     if (!wakes)

@@ -262,6 +262,7 @@ class Hart {
     StopReason step();
 
     /// Architectural reset at time `now`; registers 0, machine mode, pc = reset_pc or as given.
+    /// From inside a port call it takes effect when that call returns, and run() then returns.
     void reset(Cycle now);
     void reset(Cycle now, std::uint64_t pc);
 

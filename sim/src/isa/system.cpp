@@ -24,7 +24,7 @@ void mret(Core& c, const Decoded& d) {
     c.set_mode(previous);
     c.npc = c.mepc;
     c.now += c.timing.trap_penalty;
-    c.event = Event::kRecheck;
+    c.event = HartEvent::kRecheck;
 }
 
 void wfi(Core& c, const Decoded& d) {
@@ -34,10 +34,10 @@ void wfi(Core& c, const Decoded& d) {
     if (!c.sync_point())
         return;
     if (c.mip & c.mie) {
-        c.event = Event::kRecheck;
+        c.event = HartEvent::kRecheck;
         return;
     }
-    c.event = Event::kRetire;
+    c.event = HartEvent::kRetire;
     c.stop_reason = StopReason::kWfi;
 }
 
@@ -76,8 +76,8 @@ void csr_op(Core& c, const Decoded& d, CsrAccess access, std::uint64_t operand, 
     // csrrw with rd = x0 does not read.
     if (access != CsrAccess::kWrite || d.rd != kSink) {
         const bool present = c.csr_read(number, old_value);
-        if (c.event != Event::kNone)
-            return; // waits for global time
+        if (c.interrupted())
+            return;
         if (!present)
             return c.illegal(d);
     }
@@ -86,11 +86,11 @@ void csr_op(Core& c, const Decoded& d, CsrAccess access, std::uint64_t operand, 
                                     : access == CsrAccess::kSet ? old_value | operand
                                                                 : old_value & ~operand;
         const bool present = c.csr_write(number, value);
-        if (c.event != Event::kNone)
+        if (c.interrupted())
             return;
         if (!present)
             return c.illegal(d);
-        c.event = Event::kRecheck;
+        c.event = HartEvent::kRecheck;
     }
     c.x[d.rd] = old_value;
     c.now += c.timing.csr_penalty;
