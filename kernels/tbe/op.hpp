@@ -44,6 +44,9 @@ struct Attributes {
     Pooling pooling = Pooling::kSum;
     int32_t negative_indices = 0; // 1: Gather's rule, 0: EmbeddingBag's
     int32_t batch = 0;            // B of the ragged form (offsets with T*B + 1 entries)
+    // Type that the target stores rows in; kUndefined: its default, which is float16 on talus and
+    // the tables' own on cpu and cuda. Only talus knows another one: kFloat32.
+    DType stored = DType::kUndefined;
 };
 
 // Samples per table, from the attribute (ragged) or the indices' shape (fixed pooling).
