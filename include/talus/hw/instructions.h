@@ -69,7 +69,7 @@ enum talus_cp_type { TALUS_CP_TYPES(TALUS_ENUM_VALUE) TALUS_CP_TYPE_LAST = 15 };
  *   bits 31:8  offset in bytes: consumer: from the head; producer: from the tail
  *   bits 55:32 pop (consumer) or push (producer) bytes; 0 = leaves head or tail as they are: a
  *              producer with 0 waits for and writes free space at tail + offset, which a later
- *              command of its queue (or CB_PUSH of its core) commits with its push
+ *              command of its queue commits with its push
  *   bits 63:56 zero */
 #define TALUS_DIRECT 0xffu
 #define TALUS_OPERAND(cb, offset, move)                                                            \

@@ -1,0 +1,263 @@
+#include "command.hpp"
+
+#include "numeric.hpp"
+
+namespace talus::sim {
+
+namespace {
+
+std::uint32_t low(std::uint64_t pair) {
+    return static_cast<std::uint32_t>(pair);
+}
+std::uint32_t high(std::uint64_t pair) {
+    return static_cast<std::uint32_t>(pair >> 32);
+}
+
+/// Bytes from the first to the last of `rows` rows; capped far above any memory's size.
+std::uint64_t extent_of(std::uint64_t rows, std::uint64_t pitch, std::uint64_t row_bytes) {
+    constexpr std::uint64_t kCap = std::uint64_t{1} << 40;
+    if (rows == 0) {
+        return 0;
+    }
+    if (pitch != 0 && rows - 1 > kCap / pitch) {
+        return kCap;
+    }
+    return (rows - 1) * pitch + row_bytes;
+}
+
+struct Shape {
+    std::uint64_t rows;
+    std::uint64_t pitch;
+    std::uint64_t row_bytes;
+    std::uint32_t align;
+};
+
+bool set_operand(Command& command, OperandIndex index, std::uint64_t word, const Shape& shape) {
+    Operand& operand = command.operands[index];
+    const std::uint32_t cb = TALUS_OPERAND_CB(word);
+    operand.used = true;
+    operand.producer = index == kDestination;
+    operand.direct = cb == TALUS_DIRECT;
+    operand.cb = static_cast<std::uint8_t>(cb);
+    operand.offset = TALUS_OPERAND_OFFSET(word);
+    operand.move = TALUS_OPERAND_MOVE(word);
+    operand.align = shape.align;
+    operand.pitch = static_cast<std::uint32_t>(shape.pitch);
+    operand.extent = extent_of(shape.rows, shape.pitch, shape.row_bytes);
+    if (word >> 56 != 0) {
+        return false;
+    }
+    return operand.direct ? operand.move == 0 : cb < TALUS_CB_COUNT;
+}
+
+bool numeric_type(unsigned type) {
+    return type <= TALUS_CP_UINT8;
+}
+
+bool decode_fi(Command& c) {
+    const auto& w = c.words;
+    c.row_bytes = low(c.rs2);
+    c.rows = high(c.rs2);
+    const bool out = c.code == TALUS_FI_DMA_OUT;
+    c.fabric_pitch = out ? high(w[1]) : low(w[1]);
+    const std::uint32_t local_pitch = out ? low(w[1]) : high(w[1]);
+    if (c.row_bytes == 0 || (c.rows == 0 && c.code != TALUS_FI_DMA_INDEXED)) {
+        return false;
+    }
+    if (!set_operand(c, out ? kFirst : kDestination, w[0], {c.rows, local_pitch, c.row_bytes, 1})) {
+        return false;
+    }
+    if (c.code != TALUS_FI_DMA_INDEXED) {
+        return true;
+    }
+    c.source_type = static_cast<std::uint8_t>(w[4]);
+    if (w[4] != TALUS_CP_INT32 && w[4] != TALUS_CP_INT64) {
+        return false;
+    }
+    const std::uint32_t bytes = element_bytes(c.source_type);
+    return set_operand(c, kFirst, w[2], {c.rows, bytes, bytes, bytes});
+}
+
+bool decode_mlu(Command& c) {
+    const auto& w = c.words;
+    const std::uint32_t source_pitch = low(w[2]);
+    const std::uint32_t destination_pitch = high(w[2]);
+    c.rows = high(c.rs1);
+    if (low(c.rs1) == 0 || c.rows == 0) {
+        return false;
+    }
+    if (c.code == TALUS_MLU_TRANSPOSE) {
+        c.columns = low(c.rs1);
+        if (c.rs2 != 1 && c.rs2 != 2 && c.rs2 != 4) {
+            return false;
+        }
+        c.element = low(c.rs2);
+        const std::uint64_t bytes = c.element;
+        return set_operand(c, kDestination, w[0],
+                           {c.columns, destination_pitch, c.rows * bytes, c.element}) &&
+               set_operand(c, kFirst, w[1], {c.rows, source_pitch, c.columns * bytes, c.element});
+    }
+    c.row_bytes = low(c.rs1);
+    if (!set_operand(c, kDestination, w[0], {c.rows, destination_pitch, c.row_bytes, 1})) {
+        return false;
+    }
+    if (c.code == TALUS_MLU_FILL) {
+        return c.rs2 <= 0xff;
+    }
+    return c.rs2 == 0 && set_operand(c, kFirst, w[1], {c.rows, source_pitch, c.row_bytes, 1});
+}
+
+bool decode_tile(Command& c) {
+    c.m = low(c.rs1) & 0xffffu;
+    c.n = low(c.rs1) >> 16;
+    c.bank = static_cast<std::int8_t>(c.rs2 & 0xff);
+    return (c.rs2 & 0xff) < TALUS_RE_BANKS && c.rs2 >> 24 == 0 && c.m >= 1 &&
+           c.m <= TALUS_RE_BANK_ROWS && c.n >= 1 && c.n <= TALUS_RE_BANK_COLS;
+}
+
+bool decode_dpe(Command& c) {
+    c.k = high(c.rs1);
+    c.accumulate = (c.rs2 >> 8 & 0xff) != 0;
+    c.source_type = static_cast<std::uint8_t>(c.rs2 >> 16);
+    const bool type = c.source_type == TALUS_CP_FP16 || c.source_type == TALUS_CP_BF16 ||
+                      c.source_type == TALUS_CP_INT8;
+    if (!decode_tile(c) || !type || c.k == 0 || (c.rs2 >> 8 & 0xff) > 1) {
+        return false;
+    }
+    const std::uint32_t bytes = element_bytes(c.source_type);
+    const std::uint64_t row = std::uint64_t{c.k} * bytes;
+    return set_operand(c, kFirst, c.words[0], {c.m, low(c.words[2]), row, bytes}) &&
+           set_operand(c, kSecond, c.words[1], {c.n, high(c.words[2]), row, bytes});
+}
+
+bool decode_re(Command& c) {
+    c.function = static_cast<std::uint8_t>(c.rs2 >> 8);
+    c.destination_type = static_cast<std::uint8_t>(c.rs2 >> 16);
+    if (!decode_tile(c) || high(c.rs1) != 0) {
+        return false;
+    }
+    if (c.code == TALUS_RE_LOAD) {
+        if (c.function > 2 || c.destination_type != 0) {
+            return false;
+        }
+        return c.function == 0 ||
+               set_operand(c, kFirst, c.words[1],
+                           {c.function == 1 ? 1 : c.m, low(c.words[2]), 4ull * c.n, 4});
+    }
+    const unsigned type = c.destination_type;
+    const bool floating = type == TALUS_CP_FP32 || type == TALUS_CP_FP16 || type == TALUS_CP_BF16;
+    const bool integer = type == TALUS_CP_INT32 && c.function == TALUS_SE_NONE;
+    if (c.function > TALUS_SE_GELU || !(floating || integer)) {
+        return false;
+    }
+    const std::uint32_t bytes = element_bytes(type);
+    return set_operand(c, kDestination, c.words[0],
+                       {c.m, high(c.words[2]), std::uint64_t{c.n} * bytes, bytes});
+}
+
+bool decode_se(Command& c) {
+    const auto& w = c.words;
+    c.columns = low(c.rs1);
+    c.rows = high(c.rs1);
+    c.function = static_cast<std::uint8_t>(c.rs2);
+    c.source_type = static_cast<std::uint8_t>(c.rs2 >> 8);
+    if (c.columns == 0 || !numeric_type(c.source_type)) {
+        return false;
+    }
+    const std::uint32_t source_bytes = element_bytes(c.source_type);
+    const std::uint64_t source_row = std::uint64_t{c.columns} * source_bytes;
+    if (c.code == TALUS_SE_ROW_ACCUMULATE) {
+        c.accumulate = (c.rs2 >> 24 & 0xff) != 0;
+        if (c.rows > TALUS_SE_MAX_ROWS || c.function > TALUS_SE_POOL_MAX ||
+            (c.rs2 >> 16 & 0xff) != 0 || c.rs2 >> 24 > 1) {
+            return false;
+        }
+        return set_operand(c, kDestination, w[0], {1, 0, 4ull * c.columns, 4}) &&
+               set_operand(c, kFirst, w[1], {c.rows, low(w[2]), source_row, source_bytes});
+    }
+
+    c.destination_type = static_cast<std::uint8_t>(c.rs2 >> 16);
+    if (c.rows == 0 || c.rs2 >> 24 != 0 || !numeric_type(c.destination_type)) {
+        return false;
+    }
+    const std::uint32_t bytes = element_bytes(c.destination_type);
+    if (!set_operand(c, kDestination, w[0],
+                     {c.rows, high(w[2]), std::uint64_t{c.columns} * bytes, bytes}) ||
+        !set_operand(c, kFirst, w[1], {c.rows, low(w[2]), source_row, source_bytes})) {
+        return false;
+    }
+    switch (c.code) {
+    case TALUS_SE_UNARY:
+        return c.function <= TALUS_SE_GELU;
+    case TALUS_SE_SCALE:
+        return c.function == 0;
+    default: {
+        const std::uint32_t pitch = low(w[4]);
+        const std::uint64_t second_rows = pitch == 0 ? 1 : c.rows;
+        return c.function <= TALUS_SE_MIN &&
+               set_operand(c, kSecond, w[3], {second_rows, pitch, source_row, source_bytes});
+    }
+    }
+}
+
+} // namespace
+
+std::string_view command_name(std::uint32_t code) {
+    switch (code) {
+#define TALUS_COMMAND_NAME(name, ...)                                                              \
+    case name:                                                                                     \
+        return #name;
+        TALUS_COMMANDS(TALUS_COMMAND_NAME)
+#undef TALUS_COMMAND_NAME
+    default:
+        return "unknown command";
+    }
+}
+
+std::string_view unit_name(unsigned unit) {
+    switch (unit) {
+#define TALUS_UNIT_NAME(name, value, ...)                                                          \
+    case name:                                                                                     \
+        return std::string_view(#name).substr(11);
+        TALUS_UNITS(TALUS_UNIT_NAME)
+#undef TALUS_UNIT_NAME
+    default:
+        return "unknown unit";
+    }
+}
+
+bool decode_command(const CustomInsn& insn,
+                    const std::array<std::uint64_t, TALUS_CP_CONTEXT_WORDS>& words,
+                    Command& command) {
+    command.code = static_cast<std::uint32_t>(insn.funct3) << 8 | insn.funct7;
+    command.unit = insn.funct3;
+    command.raw = insn.raw;
+    command.pc = insn.pc;
+    command.rs1 = insn.rs1_value;
+    command.rs2 = insn.rs2_value;
+    command.words = words;
+    switch (command.code) {
+    case TALUS_FI_DMA_IN:
+    case TALUS_FI_DMA_INDEXED:
+    case TALUS_FI_DMA_OUT:
+        return decode_fi(command);
+    case TALUS_MLU_COPY:
+    case TALUS_MLU_TRANSPOSE:
+    case TALUS_MLU_FILL:
+        return decode_mlu(command);
+    case TALUS_DPE_MATMUL:
+        return decode_dpe(command);
+    case TALUS_RE_LOAD:
+    case TALUS_RE_STORE:
+        return decode_re(command);
+    case TALUS_SE_UNARY:
+    case TALUS_SE_BINARY:
+    case TALUS_SE_SCALE:
+    case TALUS_SE_ROW_ACCUMULATE:
+        return decode_se(command);
+    default:
+        return false;
+    }
+}
+
+} // namespace talus::sim

@@ -1,0 +1,363 @@
+// Queues, dispatch and completion. The synchronous instructions are in synchronous.cpp.
+#include "command_processor.hpp"
+
+#include <algorithm>
+
+#include "talus/hw/address_map.h"
+#include "talus/hw/interrupts.h"
+
+#include "fabric_interface.hpp"
+#include "units.hpp"
+
+namespace talus::sim {
+
+CommandProcessor::CommandProcessor(PeShared& shared, EventQueue& events, UnitId unit_id,
+                                   PeHost& host, FaultSink& faults)
+    : shared_(shared), events_(events), unit_id_(unit_id), host_(host), faults_(faults),
+      stall_limit_(shared.config.cp.stall_limit_clocks) {
+    units_[TALUS_UNIT_FI_IN].unit = std::make_unique<FabricInterface>(shared, false);
+    units_[TALUS_UNIT_FI_OUT].unit = std::make_unique<FabricInterface>(shared, true);
+    units_[TALUS_UNIT_MLU].unit = std::make_unique<MemoryLayoutUnit>(shared);
+    units_[TALUS_UNIT_DPE].unit = std::make_unique<DotProductEngine>(shared);
+    units_[TALUS_UNIT_RE].unit = std::make_unique<ReductionEngine>(shared);
+    units_[TALUS_UNIT_SE].unit = std::make_unique<SimdEngine>(shared);
+}
+
+CommandProcessor::~CommandProcessor() = default;
+
+void CommandProcessor::schedule(Cycle at, EventKind kind, std::uint64_t a, std::uint64_t b) {
+    // The generation travels in the upper half of `a`.
+    events_.schedule(at, unit_id_, kind, a | std::uint64_t{generation_} << 32, b);
+}
+
+void CommandProcessor::on_event(const Event& event) {
+    if (event.a >> 32 != generation_) {
+        return;
+    }
+    const auto a = static_cast<std::uint32_t>(event.a);
+    switch (event.kind) {
+    case kKick: {
+        UnitState& state = units_[a];
+        if (state.kick_at == event.time) {
+            state.kick_at = kNever;
+        }
+        dispatch(a, event.time);
+        break;
+    }
+    case kStep:
+        step(a, event.time);
+        break;
+    case kComplete:
+        complete(a, event.time);
+        break;
+    case kStall: {
+        const unsigned core = a / 8;
+        const unsigned unit = a % 8;
+        Queue& queue = units_[unit].queues[core];
+        if (queue.stalled && !queue.commands.empty() && queue.commands.front().ticket == event.b &&
+            !cores_[core].stopped) {
+            Wait wait;
+            if (!evaluate(queue.commands.front(), wait) &&
+                (wait.reason == Reason::kData || wait.reason == Reason::kSpace)) {
+                fault(unit, core, {TALUS_TRAP_CP_STALL, wait.object}, event.time);
+            }
+        }
+        break;
+    }
+    case kCoreStall: {
+        CoreState& state = cores_[a];
+        if (state.wait.reason != Reason::kNone && state.wait_number == event.b) {
+            state.wait_expired = true;
+            host_.wake(state.hart, event.time);
+        }
+        break;
+    }
+    default:
+        break;
+    }
+}
+
+OpResult CommandProcessor::custom(unsigned core, HartId hart, Cycle now, const CustomInsn& insn) {
+    CoreState& state = cores_[core];
+    state.hart = hart;
+    if (state.wait.reason != Reason::kNone && state.wait_pc != insn.pc) {
+        // The core left the wait by an interrupt.
+        state.wait = {};
+        state.wait_expired = false;
+    }
+    // A core's clock may stand before global time when a wait ends; nothing happens in the past.
+    const Cycle at = std::max(now, events_.now());
+    return insn.opcode == TALUS_OPCODE_ENQUEUE ? enqueue(core, at, insn)
+                                               : synchronous(core, at, insn);
+}
+
+OpResult CommandProcessor::enqueue(unsigned core, Cycle now, const CustomInsn& insn) {
+    CoreState& state = cores_[core];
+    Command command;
+    if (insn.funct3 >= TALUS_UNIT_COUNT ||
+        !decode_command(insn, state.contexts[insn.rd], command)) {
+        state.wait = {};
+        return OpResult::trap(TALUS_TRAP_CP_COMMAND, insn.raw);
+    }
+    Queue& queue = units_[command.unit].queues[core];
+    if (queue.commands.size() >= TALUS_CP_QUEUE_DEPTH) {
+        return block(core, now, insn, {Reason::kQueueFull, command.unit, 0});
+    }
+    command.core = static_cast<std::uint8_t>(core);
+    command.ticket = next_ticket_++;
+    command.visible = now + shared_.config.cp.dispatch_clocks;
+    for (const Operand& operand : command.operands) {
+        if (operand.used && !operand.direct) {
+            ++cbs_[operand.cb].references;
+        }
+    }
+    if (command.bank >= 0) {
+        state.bank_users[static_cast<std::size_t>(command.bank)].push_back(
+            {command.ticket, command.unit});
+    }
+    ++state.outstanding[command.unit];
+    ++shared_.counters.units[command.unit].commands;
+    kick(command.unit, command.visible);
+    queue.commands.push_back(std::move(command));
+    state.wait = {};
+    return OpResult::ok(now + 1);
+}
+
+void CommandProcessor::kick(unsigned unit, Cycle at) {
+    UnitState& state = units_[unit];
+    if (at < state.kick_at) {
+        state.kick_at = at;
+        schedule(at, kKick, unit, 0);
+    }
+}
+
+void CommandProcessor::dispatch(unsigned unit, Cycle now) {
+    UnitState& state = units_[unit];
+    while (!state.queues[0].commands.empty() || !state.queues[1].commands.empty()) {
+        if (state.in_flight.size() >= state.unit->in_flight_limit()) {
+            return; // a completion dispatches again
+        }
+        const Cycle ready = std::max(state.next_issue, state.unit->ready_at());
+        if (ready == kNever) {
+            return; // the last step dispatches again
+        }
+        if (now < ready) {
+            kick(unit, ready);
+            return;
+        }
+        // The core that was not served last comes first.
+        const unsigned first = state.last_core ^ 1u;
+        if (!try_begin(unit, first, now) && !try_begin(unit, first ^ 1u, now)) {
+            return;
+        }
+    }
+}
+
+bool CommandProcessor::try_begin(unsigned unit, unsigned core, Cycle now) {
+    UnitState& state = units_[unit];
+    Queue& queue = state.queues[core];
+    if (queue.commands.empty() || cores_[core].stopped) {
+        return false;
+    }
+    Command& command = queue.commands.front();
+    if (now < command.visible) {
+        kick(unit, command.visible);
+        return false;
+    }
+    Wait wait;
+    std::optional<Fault> found = evaluate(command, wait);
+    if (!found && wait.reason == Reason::kNone) {
+        found = state.unit->check(command);
+    }
+    if (found) {
+        fault(unit, core, *found, now);
+        return false;
+    }
+    if (wait.reason == Reason::kNone) {
+        begin(unit, core, now);
+        return true;
+    }
+    const bool on_cb = wait.reason == Reason::kData || wait.reason == Reason::kSpace;
+    if (on_cb && !queue.stalled) {
+        queue.stalled = true;
+        queue.stalled_since = now;
+        if (stall_limit_ != 0) {
+            schedule(now + stall_limit_, kStall, core * 8 + unit, command.ticket);
+        }
+    }
+    return false;
+}
+
+std::optional<Fault> CommandProcessor::evaluate(Command& command, Wait& wait) const {
+    for (Operand& operand : command.operands) {
+        if (!operand.used) {
+            continue;
+        }
+        Wait one;
+        if (const auto found = evaluate_operand(command, operand, one)) {
+            return found;
+        }
+        if (wait.reason == Reason::kNone) {
+            wait = one;
+        }
+    }
+    if (command.bank >= 0 && wait.reason == Reason::kNone) {
+        const auto bank = static_cast<std::size_t>(command.bank);
+        for (const CoreState::BankUse& use : cores_[command.core].bank_users[bank]) {
+            if (use.ticket >= command.ticket) {
+                break;
+            }
+            // The same unit keeps its own order.
+            if (use.unit != command.unit) {
+                wait = {Reason::kBank, static_cast<std::uint32_t>(bank), 0};
+                break;
+            }
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<Fault> CommandProcessor::evaluate_operand(const Command& command, Operand& operand,
+                                                        Wait& wait) const {
+    if (operand.direct) {
+        if (operand.offset + operand.extent > TALUS_LOCAL_SIZE) {
+            return Fault{TALUS_TRAP_LOCAL, operand.offset};
+        }
+        operand.base = operand.offset;
+    } else {
+        const CircularBuffer& cb = cbs_[operand.cb];
+        const CbParty party = CbParty::queue(command.core, command.unit);
+        const CbCheck check =
+            operand.producer
+                ? cb.check_produce(party, operand.offset, operand.extent, operand.move)
+                : cb.check_consume(party, operand.offset, operand.extent, operand.move);
+        if (check == CbCheck::kMisuse) {
+            return Fault{TALUS_TRAP_CB, operand.cb};
+        }
+        if (check == CbCheck::kWait) {
+            wait = {operand.producer ? Reason::kSpace : Reason::kData, operand.cb,
+                    operand.offset + operand.extent};
+            return std::nullopt;
+        }
+        operand.base = operand.producer ? cb.produce_address(operand.offset)
+                                        : cb.consume_address(operand.offset);
+    }
+    const std::uint64_t mask = operand.align - 1;
+    if (((operand.base | operand.pitch) & mask) != 0) {
+        return Fault{TALUS_TRAP_LOCAL, operand.base};
+    }
+    return std::nullopt;
+}
+
+void CommandProcessor::begin(unsigned unit, unsigned core, Cycle now) {
+    UnitState& state = units_[unit];
+    Queue& queue = state.queues[core];
+    state.in_flight.push_back(std::move(queue.commands.front()));
+    queue.commands.pop_front();
+    queue.stalled = false;
+    state.last_core = core;
+    state.next_issue = now + 1;
+    Command& command = state.in_flight.back();
+    for (const Operand& operand : command.operands) {
+        if (!operand.used || operand.direct) {
+            continue;
+        }
+        const CbParty party = CbParty::queue(core, unit);
+        if (operand.producer) {
+            cbs_[operand.cb].begin_produce(party, operand.move);
+        } else {
+            cbs_[operand.cb].begin_consume(party, operand.move);
+        }
+    }
+    if (const auto done = state.unit->begin(command, now)) {
+        schedule(*done, kComplete, unit, 0);
+    } else {
+        step(unit, now);
+    }
+    wake_cores(now); // the queue has room
+}
+
+void CommandProcessor::step(unsigned unit, Cycle now) {
+    const Unit::Step next = units_[unit].unit->advance(now);
+    if (next.next) {
+        schedule(*next.next, kStep, unit, 0);
+        return;
+    }
+    schedule(std::max(next.done, now), kComplete, unit, 0);
+    kick(unit, std::max(now + 1, units_[unit].unit->ready_at()));
+}
+
+void CommandProcessor::complete(unsigned unit, Cycle now) {
+    UnitState& state = units_[unit];
+    Command& command = state.in_flight.front();
+    state.unit->execute(command);
+    for (const Operand& operand : command.operands) {
+        if (!operand.used || operand.direct) {
+            continue;
+        }
+        CircularBuffer& cb = cbs_[operand.cb];
+        if (operand.producer) {
+            cb.end_produce(operand.move);
+        } else {
+            cb.end_consume(operand.move);
+        }
+        --cb.references;
+    }
+    CoreState& core = cores_[command.core];
+    if (command.bank >= 0) {
+        auto& users = core.bank_users[static_cast<std::size_t>(command.bank)];
+        users.erase(std::find_if(users.begin(), users.end(), [&](const CoreState::BankUse& use) {
+            return use.ticket == command.ticket;
+        }));
+    }
+    --core.outstanding[unit];
+    state.in_flight.pop_front();
+    state_changed(now);
+}
+
+void CommandProcessor::state_changed(Cycle now) {
+    for (unsigned unit = 0; unit < TALUS_UNIT_COUNT; ++unit) {
+        dispatch(unit, now);
+    }
+    wake_cores(now);
+}
+
+void CommandProcessor::fault(unsigned unit, unsigned core, const Fault& found, Cycle now) {
+    cores_[core].stopped = true;
+    ++shared_.counters.faults;
+    faults_.on_command_fault(core, units_[unit].queues[core].commands.front(), found, now);
+}
+
+void CommandProcessor::reset(Cycle now) {
+    ++generation_;
+    for (UnitState& state : units_) {
+        state.queues = {};
+        state.in_flight.clear();
+        state.last_core = 1;
+        state.next_issue = 0;
+        state.kick_at = kNever;
+        state.unit->reset();
+    }
+    for (CoreState& core : cores_) {
+        const Wait wait = core.wait;
+        const HartId hart = core.hart;
+        core = CoreState{};
+        core.hart = hart;
+        if (wait.reason != Reason::kNone) {
+            host_.wake(hart, now); // it executes its instruction anew
+        }
+    }
+    cbs_.fill({});
+    semaphores_.fill(0);
+}
+
+bool CommandProcessor::busy() const {
+    return std::any_of(units_.begin(), units_.end(), [this](const UnitState& state) {
+        // What a faulted core has queued waits for PE_CP_RESET, not for time.
+        return !state.in_flight.empty() ||
+               (!state.queues[0].commands.empty() && !cores_[0].stopped) ||
+               (!state.queues[1].commands.empty() && !cores_[1].stopped);
+    });
+}
+
+} // namespace talus::sim

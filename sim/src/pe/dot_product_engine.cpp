@@ -1,0 +1,46 @@
+#include <algorithm>
+
+#include "numeric.hpp"
+#include "units.hpp"
+#include "vector_kernels.hpp"
+
+namespace talus::sim {
+
+DotProductEngine::DotProductEngine(PeShared& shared)
+    : PipelinedUnit(shared, shared.config.dpe.startup_clocks, shared.config.dpe.pipeline_clocks) {}
+
+Cycle DotProductEngine::occupancy(const Command& command) const {
+    const DpeConfig& dpe = shared_.config.dpe;
+    const bool integer = command.source_type == TALUS_CP_INT8;
+    // Elements of one row of A per clock, with TALUS_RE_BANK_COLS rows of B cached.
+    const std::uint64_t macs = integer ? dpe.int8_macs_per_clock : dpe.fp16_macs_per_clock;
+    const std::uint64_t step = std::max<std::uint64_t>(macs / TALUS_RE_BANK_COLS, 1);
+    const std::uint64_t stream = command.m * divide_up(command.k, step);
+    const std::uint64_t cached =
+        std::uint64_t{command.n} * command.k * element_bytes(command.source_type);
+    return std::max(stream, divide_up(cached, dpe.load_bytes_per_clock));
+}
+
+std::uint64_t DotProductEngine::local_bytes(const Command& command) const {
+    return (std::uint64_t{command.m} + command.n) * command.k * element_bytes(command.source_type);
+}
+
+void DotProductEngine::execute(Command& command) {
+    const Operand& a = command.operands[kFirst];
+    const Operand& b = command.operands[kSecond];
+    Matmul args;
+    args.a = local(a);
+    args.a_pitch = a.pitch;
+    args.b = local(b);
+    args.b_pitch = b.pitch;
+    args.m = command.m;
+    args.n = command.n;
+    args.k = command.k;
+    args.type = command.source_type;
+    args.accumulate = command.accumulate;
+    args.bank = shared_.banks[static_cast<std::size_t>(command.bank)].data();
+    dpe_matmul(args);
+    shared_.counters.macs += std::uint64_t{command.m} * command.n * command.k;
+}
+
+} // namespace talus::sim

@@ -1,0 +1,52 @@
+// Fabric interface: one direction of the DMA between local memory and the NoC.
+#ifndef TALUS_SIM_PE_FABRIC_INTERFACE_HPP
+#define TALUS_SIM_PE_FABRIC_INTERFACE_HPP
+
+#include <vector>
+
+#include "unit.hpp"
+
+namespace talus::sim {
+
+/// Cuts commands into packets. A packet leaves when the port has room and fewer than
+/// fi.max_requests are unanswered. Bandwidth of the NoC and the memories is reserved in segments,
+/// so that PEs with long commands share them in the order of time.
+class FabricInterface final : public Unit {
+  public:
+    FabricInterface(PeShared& shared, bool out);
+
+    Cycle ready_at() const override;
+    std::size_t in_flight_limit() const override { return shared_.config.fi.in_flight_commands; }
+    std::optional<Fault> check(Command& command) override;
+    std::optional<Cycle> begin(Command& command, Cycle now) override;
+    Step advance(Cycle now) override;
+    void execute(Command& command) override;
+    void reset() override;
+
+  private:
+    std::optional<Fault> check_rows(Command& command);
+    std::optional<Fault> check_indices(Command& command);
+    std::uint64_t row_address(const Command& command, std::uint64_t row) const;
+    const Operand& local_operand(const Command& command) const;
+
+    Requester who_;
+    bool out_;
+    std::uint64_t rate_;
+
+    /// The command whose requests are being issued, and where it stands.
+    Command* current_ = nullptr;
+    std::uint64_t row_ = 0;
+    std::uint64_t column_ = 0;
+    Cycle last_data_ = 0;
+
+    /// When the next request may leave, in 1/256 clocks.
+    std::uint64_t issue_ticks_ = 0;
+    /// Answer times of the last fi.max_requests packets, as a ring.
+    std::vector<Cycle> answers_;
+    std::size_t oldest_ = 0;
+    Cycle last_done_ = 0;
+};
+
+} // namespace talus::sim
+
+#endif

@@ -1,0 +1,106 @@
+// A fixed-function unit: how long a command takes and what it computes.
+//
+// Values are computed at the completion event: a command reads its sources and writes its
+// destination in that instant. Circular buffers and the program's own waits keep others away in
+// between, so it is the same as any time within the command's duration. Index lists alone are read
+// when the command begins, for they decide its requests.
+#ifndef TALUS_SIM_PE_UNIT_HPP
+#define TALUS_SIM_PE_UNIT_HPP
+
+#include <array>
+#include <optional>
+
+#include "core/config.hpp"
+#include "core/event_queue.hpp"
+#include "mem/calendar.hpp"
+#include "mem/fabric.hpp"
+
+#include "command.hpp"
+#include "pe.hpp"
+
+namespace talus::sim {
+
+using Bank = std::array<std::uint32_t, TALUS_RE_BANK_ROWS * TALUS_RE_BANK_COLS>;
+
+/// What the units of a PE share. The references outlive the units.
+struct PeShared {
+    const Config& config;
+    std::uint32_t pe;
+    Fabric& fabric;
+    std::uint8_t* local;
+    BandwidthCalendar& local_bandwidth;
+    PeCounters& counters;
+    std::array<Bank, TALUS_RE_BANKS>& banks;
+};
+
+class Unit {
+  public:
+    explicit Unit(PeShared& shared) : shared_(shared) {}
+    virtual ~Unit() = default;
+
+    /// Earliest time at which another command may begin; kNever while that depends on an event.
+    virtual Cycle ready_at() const = 0;
+    /// Commands that may be under way at once.
+    virtual std::size_t in_flight_limit() const { return 8; }
+
+    /// Checks that need resolved operands (fabric range, indices), before anything is touched.
+    virtual std::optional<Fault> check(Command&) { return std::nullopt; }
+    /// Begins `command`, which stays where it is until it completes. Returns the time of
+    /// completion, never before that of the command before it; nullopt: advance() will tell.
+    virtual std::optional<Cycle> begin(Command& command, Cycle now) = 0;
+
+    /// Multi-step units: the next step is due at `next`, or the begun command completes at `done`.
+    struct Step {
+        std::optional<Cycle> next;
+        Cycle done = 0;
+    };
+    virtual Step advance(Cycle now) { return {std::nullopt, now}; }
+
+    /// The values. Called at completion, in order.
+    virtual void execute(Command& command) = 0;
+
+    virtual void reset() = 0;
+
+  protected:
+    std::uint8_t* local(const Operand& operand) const { return shared_.local + operand.base; }
+    PeCounters::Unit& counters(const Command& command) {
+        return shared_.counters.units[command.unit];
+    }
+
+    PeShared& shared_;
+};
+
+/// A unit whose occupancy is known when a command begins. A command's start-up overlaps with the
+/// end of the one before.
+class PipelinedUnit : public Unit {
+  public:
+    PipelinedUnit(PeShared& shared, Cycle startup, Cycle pipeline)
+        : Unit(shared), startup_(startup), pipeline_(pipeline) {}
+
+    Cycle ready_at() const override { return free_at_ > startup_ ? free_at_ - startup_ : 0; }
+    std::optional<Cycle> begin(Command& command, Cycle now) override;
+    void reset() override {
+        free_at_ = 0;
+        last_done_ = 0;
+    }
+
+  protected:
+    /// Clocks for which the command keeps others out.
+    virtual Cycle occupancy(const Command& command) const = 0;
+    /// Bytes it moves to and from local memory.
+    virtual std::uint64_t local_bytes(const Command& command) const = 0;
+
+  private:
+    Cycle startup_;
+    Cycle pipeline_;
+    Cycle free_at_ = 0;
+    Cycle last_done_ = 0;
+};
+
+inline constexpr std::uint64_t divide_up(std::uint64_t a, std::uint64_t b) {
+    return (a + b - 1) / b;
+}
+
+} // namespace talus::sim
+
+#endif

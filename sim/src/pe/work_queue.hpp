@@ -1,0 +1,61 @@
+// Work-queue engine of a PE: fetches descriptors and argument blocks into slots of local memory.
+#ifndef TALUS_SIM_PE_WORK_QUEUE_HPP
+#define TALUS_SIM_PE_WORK_QUEUE_HPP
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+
+#include "talus/hw/work.h"
+
+#include "command.hpp"
+#include "unit.hpp"
+
+namespace talus::sim {
+
+/// Broadcasts that find all slots full wait in order. The descriptor is read first, then the
+/// argument block that it names; the bytes are taken at the end of each read.
+class WorkQueueEngine {
+  public:
+    enum EventKind : std::uint32_t { kLaunch = 16, kDescriptor, kArguments };
+
+    WorkQueueEngine(PeShared& shared, EventQueue& events, UnitId unit_id);
+
+    void launch(Cycle arrival, std::uint64_t descriptor);
+    /// What an event led to.
+    struct Outcome {
+        bool filled = false;        ///< tail() moved
+        std::optional<Fault> fault; ///< the descriptor was dropped
+    };
+    Outcome on_event(const Event& event);
+    /// The runtime consumed slots up to `head`. false: beyond the tail (nothing changes).
+    bool set_head(std::uint32_t head, Cycle now);
+    void reset();
+
+    std::uint32_t head() const { return head_; }
+    std::uint32_t tail() const { return tail_; }
+    bool busy() const { return fetching_ || !pending_.empty() || in_transit_ != 0; }
+    /// PE_SUBGRID_RECT of the slot at the head. Only if head != tail.
+    std::uint32_t rect() const;
+
+  private:
+    std::uint8_t* slot(std::uint32_t number) const;
+    void start(Cycle now);
+    Outcome fail(std::uint64_t cause, std::uint64_t tval, Cycle now);
+    void schedule(Cycle at, EventKind kind, std::uint64_t a);
+
+    PeShared& shared_;
+    EventQueue& events_;
+    UnitId unit_id_;
+    Requester who_;
+    std::deque<std::uint64_t> pending_;
+    bool fetching_ = false;
+    std::uint32_t in_transit_ = 0; ///< broadcasts that have not arrived
+    std::uint32_t head_ = 0;
+    std::uint32_t tail_ = 0;
+    std::uint64_t generation_ = 0;
+};
+
+} // namespace talus::sim
+
+#endif
