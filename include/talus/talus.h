@@ -21,10 +21,10 @@
  *            the rest. Zero always means "default".
  *   Tensors. Row-major, dense, in host memory; element types carry ONNX's numbers.
  *   Threads. Devices and models may be used from any threads at once; a model is immutable. A
- *            stream, an event or a request belongs to one thread at a time, different ones may run in
- *            parallel. Handles must not be used while or after they are destroyed. There is no global
- *            state and no signal handler.
- *   Lifetime. A model keeps its devices alive, a request its model. Destroying NULL is permitted.
+ *            stream, an event or a request belongs to one thread at a time, different ones may run
+ * in parallel. Handles must not be used while or after they are destroyed. There is no global state
+ * and no signal handler. Lifetime. A model keeps its devices alive, a request its model. Destroying
+ * NULL is permitted.
  */
 #ifndef TALUS_TALUS_H
 #define TALUS_TALUS_H
@@ -61,19 +61,19 @@ extern "C" {
 
 typedef enum talus_status {
     TALUS_SUCCESS = 0,
-    TALUS_ERROR_INVALID_ARGUMENT = 1,  /**< the caller broke a rule of this header */
-    TALUS_ERROR_NOT_FOUND = 2,         /**< no such file */
-    TALUS_ERROR_MODEL = 3,             /**< the model is damaged, hostile, or contradicts itself */
-    TALUS_ERROR_UNSUPPORTED = 4,       /**< an operator, type or shape that Talus does not run */
-    TALUS_ERROR_FALLBACK = 5,          /**< strict: a node would not run on the asked target */
-    TALUS_ERROR_UNAVAILABLE = 6,       /**< no such device, driver or library on this machine */
-    TALUS_ERROR_BAD_INPUT = 7,         /**< a request's tensors do not fit the model */
+    TALUS_ERROR_INVALID_ARGUMENT = 1,   /**< the caller broke a rule of this header */
+    TALUS_ERROR_NOT_FOUND = 2,          /**< no such file */
+    TALUS_ERROR_MODEL = 3,              /**< the model is damaged, hostile, or contradicts itself */
+    TALUS_ERROR_UNSUPPORTED = 4,        /**< an operator, type or shape that Talus does not run */
+    TALUS_ERROR_FALLBACK = 5,           /**< strict: a node would not run on the asked target */
+    TALUS_ERROR_UNAVAILABLE = 6,        /**< no such device, driver or library on this machine */
+    TALUS_ERROR_BAD_INPUT = 7,          /**< a request's tensors do not fit the model */
     TALUS_ERROR_INDEX_OUT_OF_RANGE = 8, /**< an embedding index or offset is out of range */
-    TALUS_ERROR_OUT_OF_MEMORY = 9,     /**< host or device memory is exhausted */
-    TALUS_ERROR_BUSY = 10,             /**< the request has a run in flight */
-    TALUS_ERROR_DEVICE = 11,           /**< the device failed; the message holds its diagnosis */
-    TALUS_ERROR_DATA = 12,             /**< a data file (click log, encoder) is malformed */
-    TALUS_ERROR_INTERNAL = 13          /**< a defect of the SDK */
+    TALUS_ERROR_OUT_OF_MEMORY = 9,      /**< host or device memory is exhausted */
+    TALUS_ERROR_BUSY = 10,              /**< the request has a run in flight */
+    TALUS_ERROR_DEVICE = 11,            /**< the device failed; the message holds its diagnosis */
+    TALUS_ERROR_DATA = 12,              /**< a data file (click log, encoder) is malformed */
+    TALUS_ERROR_INTERNAL = 13           /**< a defect of the SDK */
 } talus_status;
 
 /** Name of a status ("index out of range"); never NULL. */
@@ -130,9 +130,9 @@ typedef struct talus_device_options {
 
 typedef struct talus_device_info {
     size_t struct_size;
-    char target[16]; /**< "talus", "cuda", "cpu" */
-    char name[128];  /**< for people: "talus (simulated)", "NVIDIA H100 (sm_90)" */
-    char note[256];  /**< what a user should know, else "" */
+    char target[16];   /**< "talus", "cuda", "cpu" */
+    char name[128];    /**< for people: "talus (simulated)", "NVIDIA H100 (sm_90)" */
+    char note[256];    /**< what a user should know, else "" */
     int32_t simulated; /**< 1: a simulator stands in for the chip */
     int32_t reserved;
     uint64_t clock_hz;     /**< talus: what device_cycles count; else 0 */
@@ -203,8 +203,8 @@ TALUS_API const char* talus_model_explain(const talus_model* model);
 
 /* ---- Buffers ---- */
 
-/** Host memory that a device reads and writes in place (DMA memory on talus, 64-byte aligned). Using
- *  it for a request's tensors is optional and saves a copy. */
+/** Host memory that a device reads and writes in place (DMA memory on talus, 64-byte aligned).
+ * Using it for a request's tensors is optional and saves a copy. */
 typedef struct talus_buffer talus_buffer;
 
 TALUS_API TALUS_CHECK talus_status talus_buffer_create(talus_device* device, size_t bytes,
@@ -269,10 +269,10 @@ TALUS_API TALUS_CHECK talus_status talus_request_get_output(talus_request* reque
 /** What one planned node did, summed over the request's runs since creation. */
 typedef struct talus_operator_stats {
     size_t struct_size;
-    const char* name;       /**< node; the strings live as long as the request */
-    const char* op;         /**< operator, "fc" */
-    const char* target;     /**< "talus (simulated)", "cuda", "cpu", or "host" for index packing */
-    const char* precision;  /**< of the constants: "fp32", "fp16" */
+    const char* name;      /**< node; the strings live as long as the request */
+    const char* op;        /**< operator, "fc" */
+    const char* target;    /**< "talus (simulated)", "cuda", "cpu", or "host" for index packing */
+    const char* precision; /**< of the constants: "fp32", "fp16" */
     uint64_t launches;
     uint64_t device_cycles; /**< talus: admission to completion, summed; else 0 */
     double seconds;         /**< in the target's own clock domain */

@@ -55,7 +55,9 @@ talus_status talus_stream_create(talus_stream** stream) {
     });
 }
 
-void talus_stream_destroy(talus_stream* stream) { delete stream; }
+void talus_stream_destroy(talus_stream* stream) {
+    delete stream;
+}
 
 talus_status talus_stream_synchronize(talus_stream* stream) {
     return guarded([&] {
@@ -71,7 +73,9 @@ talus_status talus_event_create(talus_event** event) {
     });
 }
 
-void talus_event_destroy(talus_event* event) { delete event; }
+void talus_event_destroy(talus_event* event) {
+    delete event;
+}
 
 talus_status talus_event_record(talus_event* event, talus_stream* stream) {
     return guarded([&] {

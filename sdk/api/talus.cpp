@@ -124,9 +124,13 @@ const char* talus_status_name(talus_status status) {
     return "unknown status";
 }
 
-const char* talus_last_error(void) { return last_message.c_str(); }
+const char* talus_last_error(void) {
+    return last_message.c_str();
+}
 
-const char* talus_version(void) { return TALUS_VERSION; }
+const char* talus_version(void) {
+    return TALUS_VERSION;
+}
 
 talus_status talus_device_open(const talus_device_options* options, talus_device** device) {
     return guarded([&] {
@@ -136,7 +140,9 @@ talus_status talus_device_open(const talus_device_options* options, talus_device
     });
 }
 
-void talus_device_close(talus_device* device) { delete device; }
+void talus_device_close(talus_device* device) {
+    delete device;
+}
 
 talus_status talus_device_get_info(const talus_device* device, talus_device_info* info) {
     return guarded([&] {
@@ -169,13 +175,15 @@ talus_status talus_model_load_memory(const void* bytes, size_t size, talus_devic
     return guarded([&] {
         require(bytes, "bytes");
         require(model, "model");
-        *model = new talus_model{talus::runtime::Model::load(
-            std::span(static_cast<const std::byte*>(bytes), size),
-            devices_of(devices, device_count), options_of(options))};
+        *model = new talus_model{
+            talus::runtime::Model::load(std::span(static_cast<const std::byte*>(bytes), size),
+                                        devices_of(devices, device_count), options_of(options))};
     });
 }
 
-void talus_model_destroy(talus_model* model) { delete model; }
+void talus_model_destroy(talus_model* model) {
+    delete model;
+}
 
 size_t talus_model_input_count(const talus_model* model) {
     return model == nullptr ? 0 : model->model->graph().inputs.size();

@@ -30,8 +30,8 @@ std::string_view trimmed(std::string_view text) {
 // A header's first field is a name; a row's is an id or a label, or empty.
 bool looks_like_header(const std::vector<std::string_view>& fields) {
     const std::string_view first = trimmed(fields.front());
-    return !first.empty() && (std::isalpha(static_cast<unsigned char>(first.front())) != 0 ||
-                              first.front() == '_');
+    return !first.empty() &&
+           (std::isalpha(static_cast<unsigned char>(first.front())) != 0 || first.front() == '_');
 }
 
 } // namespace
@@ -64,7 +64,8 @@ LogReader::LogReader(const std::string& path, const std::vector<std::string>& de
         const std::size_t features = dense.size() + sparse.size();
         if (fields.size() != features + 1 && fields.size() != features)
             fail(TALUS_ERROR_DATA,
-                 "'{}' has no header and {} fields; without a header a row is label, {} dense and {} "
+                 "'{}' has no header and {} fields; without a header a row is label, {} dense and "
+                 "{} "
                  "sparse values ({} fields)",
                  path, fields.size(), dense.size(), sparse.size(), features + 1);
         int at = 0;

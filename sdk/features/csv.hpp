@@ -19,9 +19,9 @@ struct Columns {
     std::size_t count = 0;   // fields per row
 };
 
-// Reads a log row by row. With a header (its first field is a name), columns are found by name in any
-// case; other columns are ignored. Without one the file must have Criteo's original layout: label,
-// the dense and then the sparse columns, in order (or no label, if exactly one field fewer).
+// Reads a log row by row. With a header (its first field is a name), columns are found by name in
+// any case; other columns are ignored. Without one the file must have Criteo's original layout:
+// label, the dense and then the sparse columns, in order (or no label, if exactly one field fewer).
 //
 // A reader belongs to one thread. Throws Failure: NOT_FOUND, or DATA naming file, line and column.
 class LogReader {

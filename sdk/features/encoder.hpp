@@ -16,9 +16,9 @@ namespace talus::features {
 // Rows ready for a model. Row-major.
 struct Batch {
     std::size_t rows = 0;
-    std::vector<float> dense;          // [rows, dense columns]
-    std::vector<std::int64_t> sparse;  // [rows, sparse columns]
-    std::vector<std::int8_t> labels;   // 0 or 1; empty if the log has none
+    std::vector<float> dense;         // [rows, dense columns]
+    std::vector<std::int64_t> sparse; // [rows, sparse columns]
+    std::vector<std::int8_t> labels;  // 0 or 1; empty if the log has none
 
     void clear();
 };

@@ -68,8 +68,8 @@ void merge_embeddings(Graph& graph) {
 
 // An operand of a concatenation: adjacent pieces of one storage that cover it whole count as one.
 struct Piece {
-    ValueId value;         // the storage, if `whole`
-    std::int64_t column;   // in the concatenation
+    ValueId value;       // the storage, if `whole`
+    std::int64_t column; // in the concatenation
     bool whole;
 };
 
@@ -220,33 +220,34 @@ const char* Node::op() const {
 
 std::string describe(const Graph& graph, const Node& node) {
     return std::visit(
-        Overloaded{
-            [](const Fc& fc) {
-                return fmt::format("{}x{}{}, activation {}", fc.weight->shape[1],
-                                   fc.weight->shape[0], fc.bias ? ", bias" : "",
-                                   name_of(fc.activation));
-            },
-            [](const Tbe& tbe) {
-                std::int64_t rows = 0;
-                for (const Table& table : tbe.tables)
-                    rows += table.weight->shape[0];
-                return fmt::format("{} tables, {} rows of {}, {} pooling", tbe.tables.size(), rows,
-                                   tbe.dim, name_of(tbe.pooling));
-            },
-            [&](const Interaction& dot) {
-                return fmt::format("{} features of {}, {} products{}", dot.features, dot.dim,
-                                   kernels::interaction::pair_count(dot.features, dot.diagonal),
-                                   node.inputs.size() > 1 ? " after the dense columns" : "");
-            },
-            [&](const Concat& concat) {
-                return node.elided ? std::string("view, nothing to copy")
-                                   : fmt::format("{} inputs to copy", concat.columns.size());
-            },
-            [](const Eltwise& eltwise) { return std::string(name_of(eltwise.function)); },
-            [&](const Convert&) {
-                return fmt::format("to {}", kernels::name_of(graph.value(node.output).type));
-            }},
-        node.what) +
+               Overloaded{
+                   [](const Fc& fc) {
+                       return fmt::format("{}x{}{}, activation {}", fc.weight->shape[1],
+                                          fc.weight->shape[0], fc.bias ? ", bias" : "",
+                                          name_of(fc.activation));
+                   },
+                   [](const Tbe& tbe) {
+                       std::int64_t rows = 0;
+                       for (const Table& table : tbe.tables)
+                           rows += table.weight->shape[0];
+                       return fmt::format("{} tables, {} rows of {}, {} pooling", tbe.tables.size(),
+                                          rows, tbe.dim, name_of(tbe.pooling));
+                   },
+                   [&](const Interaction& dot) {
+                       return fmt::format(
+                           "{} features of {}, {} products{}", dot.features, dot.dim,
+                           kernels::interaction::pair_count(dot.features, dot.diagonal),
+                           node.inputs.size() > 1 ? " after the dense columns" : "");
+                   },
+                   [&](const Concat& concat) {
+                       return node.elided ? std::string("view, nothing to copy")
+                                          : fmt::format("{} inputs to copy", concat.columns.size());
+                   },
+                   [](const Eltwise& eltwise) { return std::string(name_of(eltwise.function)); },
+                   [&](const Convert&) {
+                       return fmt::format("to {}", kernels::name_of(graph.value(node.output).type));
+                   }},
+               node.what) +
            fmt::format(" -> {} wide", graph.value(node.output).width);
 }
 

@@ -70,8 +70,8 @@ struct Tbe {
     Pooling pooling = Pooling::kSum;
 };
 
-// Inputs: [batch, features * dim] seen as [batch, features, dim], and optionally a dense tensor that
-// precedes the products. Output: the dense columns, then <f_i, f_j> for j < i (j <= i with the
+// Inputs: [batch, features * dim] seen as [batch, features, dim], and optionally a dense tensor
+// that precedes the products. Output: the dense columns, then <f_i, f_j> for j < i (j <= i with the
 // diagonal), row by row.
 struct Interaction {
     std::int64_t features = 0;

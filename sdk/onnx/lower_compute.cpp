@@ -93,9 +93,10 @@ void Lowering::matmul(const OnnxNode& node) {
     const Dense x = dense(node, 0);
     const TensorPtr b = float_constant(node, 1);
     if (b == nullptr || b->shape.size() != 2 || x.shape.size() != 2)
-        unsupported(node, fmt::format("{} by {}; only [batch, in] by a constant matrix, or a tensor "
-                                      "by its own transpose",
-                                      graph::to_string(x.shape), describe(meaning(node, 1))));
+        unsupported(node,
+                    fmt::format("{} by {}; only [batch, in] by a constant matrix, or a tensor "
+                                "by its own transpose",
+                                graph::to_string(x.shape), describe(meaning(node, 1))));
     if (b->shape[0] != x.shape[1].extent)
         fail(TALUS_ERROR_MODEL, "{}: A is {} but B is {}", node.label(), graph::to_string(x.shape),
              graph::to_string(b->shape));
@@ -134,9 +135,9 @@ void Lowering::interaction(const OnnxNode& node, const Products& products,
                                       "row-major order, with or without the diagonal",
                                       pairs.size(), features));
     const auto count = static_cast<std::int64_t>(pairs.size());
-    define(node, emit(node, dot, {products.of.value},
-                      {products.of.shape.front(), Dim::known(count)},
-                      graph_.value(products.of.value).type));
+    define(node,
+           emit(node, dot, {products.of.value}, {products.of.shape.front(), Dim::known(count)},
+                graph_.value(products.of.value).type));
 }
 
 void Lowering::activation(const OnnxNode& node) {
@@ -170,13 +171,13 @@ void Lowering::binary(const OnnxNode& node) {
         graph::Fc* fc = producer == nullptr ? nullptr : std::get_if<graph::Fc>(&producer->what);
         const std::int64_t width = graph_.value(a.value).width;
         const TensorPtr row = bias_of(*constant, width, 1.0F);
-        const bool fits = row != nullptr && a.shape.size() <= 2 &&
-                          constant->shape.size() <= a.shape.size();
+        const bool fits =
+            row != nullptr && a.shape.size() <= 2 && constant->shape.size() <= a.shape.size();
         if (!fits && constant->elements() != 1)
-            unsupported(node, fmt::format("{} with a constant {}; the constant must be one element "
-                                          "or one per column",
-                                          graph::to_string(a.shape),
-                                          graph::to_string(constant->shape)));
+            unsupported(node,
+                        fmt::format("{} with a constant {}; the constant must be one element "
+                                    "or one per column",
+                                    graph::to_string(a.shape), graph::to_string(constant->shape)));
         if (fc != nullptr && fits && node.op == "Add" && fc->bias == nullptr &&
             fc->activation == Activation::kNone) {
             fc->bias = row;
@@ -193,8 +194,8 @@ void Lowering::binary(const OnnxNode& node) {
     if (a.shape != b.shape || graph_.value(a.value).type != graph_.value(b.value).type)
         unsupported(node, fmt::format("{} with {}; two activations must have one shape and type",
                                       graph::to_string(a.shape), graph::to_string(b.shape)));
-    define(node, emit(node, std::move(eltwise), {a.value, b.value}, a.shape,
-                      graph_.value(a.value).type));
+    define(node,
+           emit(node, std::move(eltwise), {a.value, b.value}, a.shape, graph_.value(a.value).type));
 }
 
 void Lowering::clip(const OnnxNode& node) {

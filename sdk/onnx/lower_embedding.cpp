@@ -1,8 +1,8 @@
 // Embeddings: Gather, Gather + Reduce, and the Loop that PyTorch exports for nn.EmbeddingBag.
 //
-// The Loop's body computes, for bag i:  Reduce(Gather(table, indices[offsets[i] : offsets[i + 1]])),
-// where the end of the last bag is the number of indices (appended to the offsets outside the Loop,
-// or already in them with include_last_offset). The Loop stacks the results: [bags, dim].
+// The Loop's body computes, for bag i:  Reduce(Gather(table, indices[offsets[i] : offsets[i +
+// 1]])), where the end of the last bag is the number of indices (appended to the offsets outside
+// the Loop, or already in them with include_last_offset). The Loop stacks the results: [bags, dim].
 #include <algorithm>
 
 #include "sdk/onnx/lowering.hpp"
@@ -61,9 +61,9 @@ Dense Lowering::embed_rows(const Rows& rows) {
 
 void Lowering::lookup(const OnnxNode& node, const TensorPtr& table) {
     if (table->type != DType::kFloat32 || table->shape.size() != 2)
-        unsupported(node, fmt::format("a table of {} {}; it must be float32 [rows, dim]",
-                                      kernels::name_of(table->type),
-                                      graph::to_string(table->shape)));
+        unsupported(node,
+                    fmt::format("a table of {} {}; it must be float32 [rows, dim]",
+                                kernels::name_of(table->type), graph::to_string(table->shape)));
     if (node.integer("axis", 0) != 0 || table->shape[1] == 0 || table->shape[1] > INT32_MAX)
         unsupported(node, "a lookup along another axis than 0, or of empty rows");
     if (const auto* bag = get<BagIndices>(node, 1))
@@ -74,8 +74,8 @@ void Lowering::lookup(const OnnxNode& node, const TensorPtr& table) {
     rows.node = node.name;
     bool vector = false;
     if (const auto* columns = get<IndexColumns>(node, 1)) {
-        rows.source = {columns->input, columns->column, columns->count, columns->row_width,
-                       graph::kNoValue, false};
+        rows.source = {columns->input,     columns->column, columns->count,
+                       columns->row_width, graph::kNoValue, false};
         vector = columns->vector;
     } else if (const auto* input = get<IndexInput>(node, 1)) {
         const bool known = input->shape.size() == 1 || input->shape[1].is_known();
@@ -91,8 +91,8 @@ void Lowering::lookup(const OnnxNode& node, const TensorPtr& table) {
     }
     const Dim batch = graph_.value(rows.source.indices).shape.front();
     if (vector)
-        return define(node, embed(node.name, {table, rows.source, true, node.name}, Pooling::kSum,
-                                  batch));
+        return define(
+            node, embed(node.name, {table, rows.source, true, node.name}, Pooling::kSum, batch));
     rows.shape = {batch, Dim::known(rows.source.count), Dim::known(table->shape[1])};
     define(node, std::move(rows));
 }
@@ -141,10 +141,10 @@ void Lowering::gather(const OnnxNode& node) {
                 unsupported(node, "columns that do not follow each other");
         if (wanted.empty())
             unsupported(node, "no columns");
-        return define(node,
-                      IndexColumns{input->input,
-                                   normalised_axis(node, wanted[0], static_cast<std::size_t>(width)),
-                                   static_cast<std::int64_t>(wanted.size()), width, scalar});
+        return define(
+            node, IndexColumns{input->input,
+                               normalised_axis(node, wanted[0], static_cast<std::size_t>(width)),
+                               static_cast<std::int64_t>(wanted.size()), width, scalar});
     }
     if (const auto* products = get<Products>(node, 0)) {
         if (!products->flat || normalised_axis(node, axis, 2) != 1)
@@ -277,9 +277,8 @@ void Lowering::reduce(const OnnxNode& node) {
 
 void Lowering::loop(const OnnxNode& node) {
     const AttributeValue* attribute = node.find("body");
-    const auto* shared = attribute == nullptr
-                             ? nullptr
-                             : std::get_if<std::shared_ptr<OnnxGraph>>(attribute);
+    const auto* shared =
+        attribute == nullptr ? nullptr : std::get_if<std::shared_ptr<OnnxGraph>>(attribute);
     if (shared == nullptr)
         fail(TALUS_ERROR_MODEL, "{} has no body", node.label());
     const OnnxGraph& body = **shared;
@@ -289,8 +288,7 @@ void Lowering::loop(const OnnxNode& node) {
     const auto is_true = [](const Meaning* what) {
         const auto* constant = what == nullptr ? nullptr : std::get_if<Constant>(what);
         return constant != nullptr && constant->tensor->type == DType::kBool &&
-               constant->tensor->elements() == 1 &&
-               constant->tensor->bytes.front() != std::byte{0};
+               constant->tensor->elements() == 1 && constant->tensor->bytes.front() != std::byte{0};
     };
     const auto found = [&](const std::string& name) -> const Meaning* {
         const auto at = meanings_.find(name);
@@ -303,9 +301,8 @@ void Lowering::loop(const OnnxNode& node) {
     lower_nodes(body);
 
     const Meaning* condition = found(body.outputs[0].name);
-    const bool goes_on =
-        is_true(condition) ||
-        (condition != nullptr && std::holds_alternative<LoopCondition>(*condition));
+    const bool goes_on = is_true(condition) || (condition != nullptr &&
+                                                std::holds_alternative<LoopCondition>(*condition));
     const Meaning* result = found(body.outputs[1].name);
     const auto* pooled = result == nullptr ? nullptr : std::get_if<PooledBag>(result);
     if (!goes_on || pooled == nullptr)
@@ -321,8 +318,8 @@ void Lowering::loop(const OnnxNode& node) {
     table.source.indices = pooled->rows.bag.indices;
     table.source.offsets = offsets.input;
     table.source.includes_last_offset = offsets.includes_last;
-    const Dim batch = offsets.bags.known() ? Dim::known(offsets.bags.value)
-                                           : Dim::symbolic(offsets.bags.symbol);
+    const Dim batch =
+        offsets.bags.known() ? Dim::known(offsets.bags.value) : Dim::symbolic(offsets.bags.symbol);
     define(node, embed(node.name, std::move(table), pooled->pooling, batch));
 }
 

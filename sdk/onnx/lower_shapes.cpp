@@ -50,7 +50,7 @@ TensorPtr cast_constant(const graph::Tensor& from, DType type) {
         from_integer ? from.integers() : std::vector<std::int64_t>{};
     for (std::size_t i = 0; i < count; ++i) {
         const double value = element(from, i);
-        const auto rounded = from_integer               ? whole[i]
+        const auto rounded = from_integer                ? whole[i]
                              : std::fabs(value) < 0x1p62 ? static_cast<std::int64_t>(value)
                                                          : 0;
         switch (type) {
@@ -331,15 +331,16 @@ void Lowering::flatten(const OnnxNode& node) {
     if (const auto* products = get<Products>(node, 0))
         return define(node, Products{products->of, true});
     const Dense input = dense(node, 0);
-    define(node, Dense{input.value,
-                       {input.shape.front(), Dim::known(graph_.value(input.value).width)}});
+    define(node,
+           Dense{input.value, {input.shape.front(), Dim::known(graph_.value(input.value).width)}});
 }
 
 void Lowering::squeeze(const OnnxNode& node) {
     const std::vector<std::int64_t> removed = axes(node, 1);
     if (const auto* known = get<Sizes>(node, 0); known != nullptr && known->sizes.size() == 1)
         return define(node, Sizes{known->sizes, true});
-    if (const auto* columns = get<IndexColumns>(node, 0); columns != nullptr && columns->count == 1) {
+    if (const auto* columns = get<IndexColumns>(node, 0);
+        columns != nullptr && columns->count == 1) {
         IndexColumns vector = *columns;
         vector.vector = true;
         return define(node, vector);
@@ -353,8 +354,8 @@ void Lowering::squeeze(const OnnxNode& node) {
     for (std::size_t d = 0; d < input.shape.size(); ++d) {
         bool drop = false;
         for (std::int64_t axis : removed)
-            drop = drop || normalised_axis(node, axis, input.shape.size()) ==
-                               static_cast<std::int64_t>(d);
+            drop = drop ||
+                   normalised_axis(node, axis, input.shape.size()) == static_cast<std::int64_t>(d);
         if (!drop)
             shape.push_back(input.shape[d]);
         else if (d == 0 || input.shape[d].extent != 1)
@@ -399,8 +400,7 @@ void Lowering::transpose(const OnnxNode& node) {
         if (from.type != DType::kFloat32 || from.shape.size() != 2 ||
             (!perm.empty() && perm != std::vector<std::int64_t>{1, 0}))
             unsupported(node, "of a constant that is no float32 matrix");
-        graph::Tensor to =
-            graph::make_tensor(from.name, from.type, {from.shape[1], from.shape[0]});
+        graph::Tensor to = graph::make_tensor(from.name, from.type, {from.shape[1], from.shape[0]});
         const auto rows = static_cast<std::size_t>(from.shape[0]);
         const auto columns = static_cast<std::size_t>(from.shape[1]);
         for (std::size_t i = 0; i < rows; ++i)

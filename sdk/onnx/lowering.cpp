@@ -17,7 +17,9 @@ struct Overloaded : Ts... {
 template <typename... Ts>
 Overloaded(Ts...) -> Overloaded<Ts...>;
 
-bool is_integer(DType type) { return type == DType::kInt32 || type == DType::kInt64; }
+bool is_integer(DType type) {
+    return type == DType::kInt32 || type == DType::kInt64;
+}
 
 std::int64_t width_of(const OnnxValue& value) {
     std::int64_t width = 1;
@@ -68,38 +70,22 @@ std::string describe(const Meaning& meaning) {
 
 const std::map<std::string, Lowering::Rule>& Lowering::rules() {
     static const std::map<std::string, Rule> table = {
-        {"Abs", {&Lowering::activation, 1, 1}},
-        {"Add", {&Lowering::binary, 2, 2}},
-        {"Cast", {&Lowering::cast, 1, 1}},
-        {"Clip", {&Lowering::clip, 1, 3}},
-        {"Concat", {&Lowering::concat, 1, 4096}},
-        {"Constant", {&Lowering::constant, 0, 0}},
-        {"Div", {&Lowering::binary, 2, 2}},
-        {"Dropout", {&Lowering::identity, 1, 3}},
-        {"Exp", {&Lowering::activation, 1, 1}},
-        {"Flatten", {&Lowering::flatten, 1, 1}},
-        {"Gather", {&Lowering::gather, 2, 2}},
-        {"Gemm", {&Lowering::gemm, 2, 3}},
-        {"Identity", {&Lowering::identity, 1, 1}},
-        {"Loop", {&Lowering::loop, 2, 2}},
-        {"MatMul", {&Lowering::matmul, 2, 2}},
-        {"Max", {&Lowering::binary, 2, 2}},
-        {"Min", {&Lowering::binary, 2, 2}},
-        {"Mul", {&Lowering::binary, 2, 2}},
-        {"Neg", {&Lowering::activation, 1, 1}},
-        {"ReduceMax", {&Lowering::reduce, 1, 2}},
-        {"ReduceMean", {&Lowering::reduce, 1, 2}},
-        {"ReduceSum", {&Lowering::reduce, 1, 2}},
-        {"Relu", {&Lowering::activation, 1, 1}},
-        {"Reshape", {&Lowering::reshape, 2, 2}},
-        {"Shape", {&Lowering::shape, 1, 1}},
-        {"Sigmoid", {&Lowering::activation, 1, 1}},
-        {"Slice", {&Lowering::slice, 1, 5}},
-        {"Sqrt", {&Lowering::activation, 1, 1}},
-        {"Squeeze", {&Lowering::squeeze, 1, 2}},
-        {"Sub", {&Lowering::binary, 2, 2}},
-        {"Tanh", {&Lowering::activation, 1, 1}},
-        {"Transpose", {&Lowering::transpose, 1, 1}},
+        {"Abs", {&Lowering::activation, 1, 1}},      {"Add", {&Lowering::binary, 2, 2}},
+        {"Cast", {&Lowering::cast, 1, 1}},           {"Clip", {&Lowering::clip, 1, 3}},
+        {"Concat", {&Lowering::concat, 1, 4096}},    {"Constant", {&Lowering::constant, 0, 0}},
+        {"Div", {&Lowering::binary, 2, 2}},          {"Dropout", {&Lowering::identity, 1, 3}},
+        {"Exp", {&Lowering::activation, 1, 1}},      {"Flatten", {&Lowering::flatten, 1, 1}},
+        {"Gather", {&Lowering::gather, 2, 2}},       {"Gemm", {&Lowering::gemm, 2, 3}},
+        {"Identity", {&Lowering::identity, 1, 1}},   {"Loop", {&Lowering::loop, 2, 2}},
+        {"MatMul", {&Lowering::matmul, 2, 2}},       {"Max", {&Lowering::binary, 2, 2}},
+        {"Min", {&Lowering::binary, 2, 2}},          {"Mul", {&Lowering::binary, 2, 2}},
+        {"Neg", {&Lowering::activation, 1, 1}},      {"ReduceMax", {&Lowering::reduce, 1, 2}},
+        {"ReduceMean", {&Lowering::reduce, 1, 2}},   {"ReduceSum", {&Lowering::reduce, 1, 2}},
+        {"Relu", {&Lowering::activation, 1, 1}},     {"Reshape", {&Lowering::reshape, 2, 2}},
+        {"Shape", {&Lowering::shape, 1, 1}},         {"Sigmoid", {&Lowering::activation, 1, 1}},
+        {"Slice", {&Lowering::slice, 1, 5}},         {"Sqrt", {&Lowering::activation, 1, 1}},
+        {"Squeeze", {&Lowering::squeeze, 1, 2}},     {"Sub", {&Lowering::binary, 2, 2}},
+        {"Tanh", {&Lowering::activation, 1, 1}},     {"Transpose", {&Lowering::transpose, 1, 1}},
         {"Unsqueeze", {&Lowering::unsqueeze, 1, 2}},
     };
     return table;
@@ -134,9 +120,8 @@ void Lowering::lower_nodes(const OnnxGraph& graph) {
         const auto rule = rules().find(node.op);
         const bool foreign = !node.domain.empty() && node.domain != "ai.onnx";
         if (foreign || rule == rules().end())
-            fail(TALUS_ERROR_UNSUPPORTED,
-                 "{}: operator {}{} is not supported; Talus runs {}", node.label(),
-                 foreign ? node.domain + "." : "", node.op,
+            fail(TALUS_ERROR_UNSUPPORTED, "{}: operator {}{} is not supported; Talus runs {}",
+                 node.label(), foreign ? node.domain + "." : "", node.op,
                  fmt::join(supported_operators(), ", "));
         if (node.inputs.size() < rule->second.min_inputs ||
             node.inputs.size() > rule->second.max_inputs)
@@ -197,8 +182,7 @@ void Lowering::declare_outputs() {
         Dense result = dense(end, 0);
         if (graph_.value(result.value).is_input) {
             graph::Eltwise copy;
-            result = emit(end, copy, {result.value}, result.shape,
-                          graph_.value(result.value).type);
+            result = emit(end, copy, {result.value}, result.shape, graph_.value(result.value).type);
         }
         if (result.shape.size() > TALUS_MAX_RANK)
             unsupported(end, fmt::format("it has {} dimensions", result.shape.size()));

@@ -1,8 +1,8 @@
-// How the importer reads a graph: every ONNX value gets a meaning, and an operator maps the meanings
-// of its inputs to that of its output. Shapes computed at run time, the columns of an index input, or
-// the bag that iteration i of a Loop looks up are meanings, not computations; only what means an
-// activation becomes a node. So a pattern is recognised by what it says, whatever casts, squeezes
-// and identities the exporter put between.
+// How the importer reads a graph: every ONNX value gets a meaning, and an operator maps the
+// meanings of its inputs to that of its output. Shapes computed at run time, the columns of an
+// index input, or the bag that iteration i of a Loop looks up are meanings, not computations; only
+// what means an activation becomes a node. So a pattern is recognised by what it says, whatever
+// casts, squeezes and identities the exporter put between.
 //
 // Internal to sdk/onnx.
 #pragma once
@@ -104,9 +104,9 @@ struct PooledBag {
     graph::Pooling pooling;
 };
 
-using Meaning = std::variant<Constant, Sizes, Dense, Transposed, Products, IndexInput, IndexColumns,
-                             Offsets, Rows, LoopIndex, LoopCondition, BagBound, BagIndices, BagRows,
-                             PooledBag>;
+using Meaning =
+    std::variant<Constant, Sizes, Dense, Transposed, Products, IndexInput, IndexColumns, Offsets,
+                 Rows, LoopIndex, LoopCondition, BagBound, BagIndices, BagRows, PooledBag>;
 
 // What kind of thing a meaning is, for messages: "a constant", "an activation".
 std::string describe(const Meaning& meaning);

@@ -40,10 +40,11 @@ void narrow(std::vector<std::byte>& bytes, const Field& field) {
 graph::Tensor decode_tensor(const pb::TensorProto& proto, const Limits& limits,
                             const std::string& what) {
     if (proto.data_location() == pb::TensorProto::EXTERNAL || proto.external_data_size() > 0)
-        fail(TALUS_ERROR_UNSUPPORTED,
-             "{} keeps its data in an external file, which Talus does not read; save the model with "
-             "its data inside (onnx.save without save_as_external_data)",
-             what);
+        fail(
+            TALUS_ERROR_UNSUPPORTED,
+            "{} keeps its data in an external file, which Talus does not read; save the model with "
+            "its data inside (onnx.save without save_as_external_data)",
+            what);
     if (proto.has_segment())
         fail(TALUS_ERROR_UNSUPPORTED, "{} is a segment of a larger tensor", what);
     if (static_cast<std::size_t>(proto.dims_size()) > limits.rank)
@@ -228,8 +229,8 @@ class Decoder {
             fail(TALUS_ERROR_MODEL, "the model has more than {} nodes", limits_.nodes);
         OnnxNode node;
         node.op = proto.op_type();
-        node.name = proto.name().empty() ? fmt::format("{}#{}", node.op, node_count_ - 1)
-                                         : proto.name();
+        node.name =
+            proto.name().empty() ? fmt::format("{}#{}", node.op, node_count_ - 1) : proto.name();
         node.domain = proto.domain();
         node.inputs.assign(proto.input().begin(), proto.input().end());
         node.outputs.assign(proto.output().begin(), proto.output().end());
@@ -297,7 +298,9 @@ std::vector<std::byte> read_file(const std::string& path, std::uint64_t limit) {
 
 } // namespace
 
-std::string OnnxNode::label() const { return fmt::format("node '{}' ({})", name, op); }
+std::string OnnxNode::label() const {
+    return fmt::format("node '{}' ({})", name, op);
+}
 
 const AttributeValue* OnnxNode::find(const std::string& attribute) const {
     const auto found = attributes.find(attribute);

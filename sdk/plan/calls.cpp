@@ -83,8 +83,8 @@ Call Plan::call(const Graph& graph, const NodePlan& planned, std::size_t number,
         call.node.attributes = &std::get<kernels::fc::Attributes>(planned.attributes);
     } else if (const auto* tbe = std::get_if<graph::Tbe>(&node.what)) {
         const std::int64_t blob_shape[] = {planned.table_bytes};
-        call.inputs.push_back(kernels::make_view(const_cast<void*>(table_blob), DType::kUint8,
-                                                 blob_shape));
+        call.inputs.push_back(
+            kernels::make_view(const_cast<void*>(table_blob), DType::kUint8, blob_shape));
         const auto tables = static_cast<std::int64_t>(tbe->tables.size());
         auto* indices = const_cast<void*>(binding.indices);
         if (planned.ragged) {
@@ -100,6 +100,7 @@ Call Plan::call(const Graph& graph, const NodePlan& planned, std::size_t number,
         call.tbe.tables = planned.tables.data();
         call.tbe.table_count = static_cast<std::int32_t>(tables);
         call.tbe.pooling = tbe->pooling;
+        call.tbe.stored = planned.stored;
         call.tbe.batch = static_cast<std::int32_t>(binding.batch);
     } else if (const auto* dot = std::get_if<graph::Interaction>(&node.what)) {
         TensorView features = whole(node.inputs[0]);
@@ -161,14 +162,14 @@ Work work_of(const Graph& graph, const Plan& plan, const NodePlan& planned, std:
         work.flops = 2.0 * samples * static_cast<double>(fc->weight->elements());
         work.bytes += planned.packed.bytes();
     } else if (const auto* tbe = std::get_if<graph::Tbe>(&node.what)) {
-        const std::uint64_t element = kernels::size_of(planned.tables.front().dtype);
+        const std::uint64_t element = planned.stored == DType::kFloat16 ? 2 : 4;
         const auto looked_up = static_cast<std::uint64_t>(indices);
         work.bytes += looked_up * (static_cast<std::uint64_t>(tbe->dim) * element + 4);
         work.flops = static_cast<double>(indices) * static_cast<double>(tbe->dim);
     } else if (const auto* dot = std::get_if<graph::Interaction>(&node.what)) {
-        work.flops = 2.0 * samples * static_cast<double>(dot->dim) *
-                     static_cast<double>(
-                         kernels::interaction::pair_count(dot->features, dot->diagonal));
+        work.flops =
+            2.0 * samples * static_cast<double>(dot->dim) *
+            static_cast<double>(kernels::interaction::pair_count(dot->features, dot->diagonal));
     } else if (std::holds_alternative<graph::Eltwise>(node.what)) {
         work.flops = samples * static_cast<double>(graph.value(node.output).width);
     }

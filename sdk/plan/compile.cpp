@@ -27,13 +27,16 @@ std::size_t rounded(std::size_t value, std::size_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
 }
 
-std::string_view target_part(std::string_view deny) { return deny.substr(0, deny.find(':')); }
-std::string_view what_part(std::string_view deny) { return deny.substr(deny.find(':') + 1); }
+std::string_view target_part(std::string_view deny) {
+    return deny.substr(0, deny.find(':'));
+}
+std::string_view what_part(std::string_view deny) {
+    return deny.substr(deny.find(':') + 1);
+}
 
 class Compiler {
   public:
-    Compiler(const Graph& graph, std::vector<DevicePtr> devices, Options options)
-        : graph_(graph) {
+    Compiler(const Graph& graph, std::vector<DevicePtr> devices, Options options) : graph_(graph) {
         plan_.devices = std::move(devices);
         plan_.options = std::move(options);
         const auto host = std::find_if(plan_.devices.begin(), plan_.devices.end(),
@@ -77,11 +80,11 @@ class Compiler {
     }
 
     bool denied(const runtime::Device& device, const graph::Node& node) const {
-        return std::any_of(plan_.options.deny.begin(), plan_.options.deny.end(),
-                           [&](const std::string& deny) {
-                               return target_part(deny) == device.info().target &&
-                                      (what_part(deny) == node.op() || what_part(deny) == node.name);
-                           });
+        return std::any_of(
+            plan_.options.deny.begin(), plan_.options.deny.end(), [&](const std::string& deny) {
+                return target_part(deny) == device.info().target &&
+                       (what_part(deny) == node.op() || what_part(deny) == node.name);
+            });
     }
 
     void find_reads() {
@@ -111,11 +114,12 @@ class Compiler {
         held.width = graph_.value(storage).width;
         const std::size_t element = kernels::size_of(held.type);
         // The host reads inputs where the caller has them.
-        held.pitch = device == plan_.host && graph_.value(storage).is_input
-                         ? held.width
-                         : static_cast<std::int64_t>(
-                               rounded(static_cast<std::size_t>(held.width) * element, kPitchBytes) /
-                               element);
+        held.pitch =
+            device == plan_.host && graph_.value(storage).is_input
+                ? held.width
+                : static_cast<std::int64_t>(
+                      rounded(static_cast<std::size_t>(held.width) * element, kPitchBytes) /
+                      element);
         memory.storages.push_back(held);
     }
 
@@ -135,9 +139,11 @@ class Compiler {
 
     // Tables lie in one blob; a table that several lookups share is stored once.
     void describe_tables(const graph::Tbe& tbe, NodePlan& planned) const {
-        const bool half = plan_.devices[planned.device]->info().target == "talus" &&
-                          !plan_.options.fp32_tables;
-        const DType type = half ? DType::kFloat16 : DType::kFloat32;
+        const bool half =
+            plan_.devices[planned.device]->info().target == "talus" && !plan_.options.fp32_tables;
+        planned.stored = half ? DType::kFloat16 : DType::kUndefined;
+        if (plan_.devices[planned.device]->info().target == "talus" && !half)
+            planned.stored = DType::kFloat32;
         planned.precision = half ? "fp16" : "fp32";
         planned.ragged = runtime::is_ragged(tbe);
         planned.tables.clear();
@@ -149,11 +155,10 @@ class Compiler {
             const std::int64_t columns = tbe.dim;
             planned.tables.push_back({entry->second, table.weight->shape[0],
                                       static_cast<std::int32_t>(tbe.dim),
-                                      static_cast<std::int32_t>(column), type, 0});
+                                      static_cast<std::int32_t>(column), DType::kFloat32, 0});
             column += columns;
             if (added)
-                bytes += rounded(static_cast<std::size_t>(table.weight->elements()) *
-                                     kernels::size_of(type),
+                bytes += rounded(static_cast<std::size_t>(table.weight->elements()) * sizeof(float),
                                  kTableAlignment);
         }
         planned.table_bytes = static_cast<std::int64_t>(bytes);
@@ -163,8 +168,7 @@ class Compiler {
         Binding binding;
         binding.batch = plan_.options.max_batch;
         if (planned.ragged)
-            binding.index_count =
-                binding.batch * static_cast<std::int64_t>(planned.tables.size());
+            binding.index_count = binding.batch * static_cast<std::int64_t>(planned.tables.size());
         return binding;
     }
 
@@ -219,8 +223,8 @@ class Compiler {
                      "strict: node '{}' ({}) would not run on {}, but on {}: {}", node.name,
                      node.op(), plan_.devices.front()->info().name, device.info().name,
                      fmt::join(refusals, "; "));
-            planned.reason = refusals.empty() ? "first choice"
-                                              : fmt::format("{}", fmt::join(refusals, "; "));
+            planned.reason =
+                refusals.empty() ? "first choice" : fmt::format("{}", fmt::join(refusals, "; "));
             plan_.nodes.push_back(std::move(planned));
             return;
         }
@@ -235,9 +239,9 @@ class Compiler {
             call.bind();
             kernels::Diagnostic diagnostic;
             std::size_t bytes = 0;
-            runtime::check(device.target().workspace_bytes(device.handle(), &call.node, &bytes,
-                                                           &diagnostic),
-                           diagnostic, device.info().name);
+            runtime::check(
+                device.target().workspace_bytes(device.handle(), &call.node, &bytes, &diagnostic),
+                diagnostic, device.info().name);
             planned.workspace.push_back(bytes);
             plan_.memory[planned.device].workspace =
                 std::max(plan_.memory[planned.device].workspace, bytes);
@@ -334,11 +338,10 @@ class Compiler {
                 storage.offset = memory.bytes;
                 if (d == plan_.host && graph_.value(storage.storage).is_input)
                     continue;
-                memory.bytes +=
-                    rounded(static_cast<std::size_t>(plan_.options.max_batch) *
-                                static_cast<std::size_t>(storage.pitch) *
-                                kernels::size_of(storage.type),
-                            kPitchBytes);
+                memory.bytes += rounded(static_cast<std::size_t>(plan_.options.max_batch) *
+                                            static_cast<std::size_t>(storage.pitch) *
+                                            kernels::size_of(storage.type),
+                                        kPitchBytes);
             }
         }
     }
@@ -352,17 +355,17 @@ class Compiler {
             if (!done.insert(&weight).second)
                 continue;
             std::byte* to = blob.data() + planned.tables[t].byte_offset;
-            if (planned.tables[t].dtype == DType::kFloat32) {
-                std::memcpy(to, weight.bytes.data(), weight.bytes.size());
-                continue;
-            }
-            for (float value : weight.as<float>()) {
-                const std::uint16_t half = kernels::float_to_half(value);
-                planned.overflows += std::isfinite(value) && (half & 0x7fffU) == 0x7c00U;
-                std::memcpy(to, &half, sizeof half);
-                to += sizeof half;
-            }
+            std::memcpy(to, weight.bytes.data(), weight.bytes.size());
+            if (planned.stored == DType::kFloat16)
+                planned.overflows += overflows(weight);
         }
+    }
+
+    static std::uint64_t overflows(const graph::Tensor& tensor) {
+        std::uint64_t count = 0;
+        for (float value : tensor.as<float>())
+            count += std::isfinite(value) && (kernels::float_to_half(value) & 0x7fffU) == 0x7c00U;
+        return count;
     }
 
     void upload(const runtime::Device& device, void* to, const void* from, std::size_t bytes) {
@@ -372,8 +375,8 @@ class Compiler {
         const std::string& where = device.info().name;
         runtime::check(target.stream_create(device.handle(), &stream, &diagnostic), diagnostic,
                        where);
-        kernels::Status status = target.copy(stream, to, from, bytes,
-                                             kernels::CopyKind::kHostToDevice, &diagnostic);
+        kernels::Status status =
+            target.copy(stream, to, from, bytes, kernels::CopyKind::kHostToDevice, &diagnostic);
         if (status == kernels::Status::kOk)
             status = target.synchronize(stream, &diagnostic);
         target.stream_destroy(stream);
@@ -391,9 +394,7 @@ class Compiler {
         if (const auto* fc = std::get_if<graph::Fc>(&node.what);
             fc != nullptr && device->info().target == "talus") {
             planned.precision = "fp16";
-            for (float value : fc->weight->as<float>())
-                planned.overflows += std::isfinite(value) &&
-                                     (kernels::float_to_half(value) & 0x7fffU) == 0x7c00U;
+            planned.overflows += overflows(*fc->weight);
         }
         if (const auto* eltwise = std::get_if<graph::Eltwise>(&node.what);
             eltwise != nullptr && eltwise->constant != nullptr)

@@ -20,9 +20,9 @@ std::string bytes_text(std::uint64_t bytes) {
 } // namespace
 
 std::string explain(const graph::Graph& graph, const Plan& plan) {
-    std::string text = fmt::format("plan of '{}': {} ONNX nodes -> {} operators, max_batch {}\n",
-                                   graph.name, graph.onnx_node_count, graph.nodes.size(),
-                                   plan.options.max_batch);
+    std::string text =
+        fmt::format("plan of '{}': {} ONNX nodes -> {} operators, max_batch {}\n", graph.name,
+                    graph.onnx_node_count, graph.nodes.size(), plan.options.max_batch);
     for (std::size_t d = 0; d < plan.devices.size(); ++d) {
         const runtime::DeviceInfo& info = plan.devices[d]->info();
         text += fmt::format("device {}: {}{}{}\n", d, info.name, info.note.empty() ? "" : " - ",
@@ -38,8 +38,7 @@ std::string explain(const graph::Graph& graph, const Plan& plan) {
                             device.info().name, graph::describe(graph, node), planned.reason);
         if (planned.packed.bytes() > 0)
             text += fmt::format("; constants {} {}{}{}", planned.precision,
-                                bytes_text(planned.packed.bytes()),
-                                device.is_host() ? "" : " in ",
+                                bytes_text(planned.packed.bytes()), device.is_host() ? "" : " in ",
                                 device.is_host() ? "" : name_of(planned.packed.placement()));
         if (planned.overflows > 0)
             text += fmt::format("; WARNING: {} constants overflow {} to infinity",
@@ -61,8 +60,8 @@ std::string explain(const graph::Graph& graph, const Plan& plan) {
         }
     for (std::size_t d = 0; d < plan.devices.size(); ++d)
         if (!plan.memory[d].storages.empty())
-            text += fmt::format("activations on {}: {} per request\n",
-                                plan.devices[d]->info().name, bytes_text(plan.memory[d].bytes));
+            text += fmt::format("activations on {}: {} per request\n", plan.devices[d]->info().name,
+                                bytes_text(plan.memory[d].bytes));
     text += fmt::format("{} copies between host and devices\n", crossings);
     return text;
 }

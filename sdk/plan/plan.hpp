@@ -1,5 +1,5 @@
-// A plan says for every node of a graph which device runs it and why, where every storage lives, and
-// which copies cross from one device to another. Immutable once compiled; shared by requests.
+// A plan says for every node of a graph which device runs it and why, where every storage lives,
+// and which copies cross from one device to another. Immutable once compiled; shared by requests.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +24,8 @@ using graph::ValueId;
 
 struct Options {
     std::int64_t max_batch = 2048;
-    bool strict = false;      // a node that the first device does not run is an error
-    bool fp32_tables = false; // embedding tables stay FP32 on talus
+    bool strict = false;           // a node that the first device does not run is an error
+    bool fp32_tables = false;      // embedding tables stay FP32 on talus
     std::vector<std::string> deny; // "target:operator" or "target:node"
 };
 
@@ -53,7 +53,7 @@ struct Call {
 struct Binding {
     std::int64_t batch = 0;
     // Start of each storage on the call's device, or null while only shapes matter.
-    std::vector<void*> storages; // by index into DevicePlan::storages
+    std::vector<void*> storages;   // by index into DevicePlan::storages
     const void* indices = nullptr; // tbe
     const void* offsets = nullptr; // tbe, ragged
     std::int64_t index_count = 0;  // tbe, ragged
@@ -71,10 +71,11 @@ struct NodePlan {
                  kernels::convert::Attributes>
         attributes;
     std::vector<kernels::tbe::Table> tables;
-    std::int64_t table_bytes = 0; // size of the embedding blob
+    DType stored = DType::kUndefined; // rows as the target keeps them; kUndefined: as given
+    std::int64_t table_bytes = 0;     // size of the embedding blob
 
     runtime::DeviceMemory packed;
-    runtime::DeviceMemory constant; // a constant operand that is not prepacked
+    runtime::DeviceMemory constant;     // a constant operand that is not prepacked
     std::vector<std::size_t> workspace; // bytes, per call
 
     std::size_t calls(const graph::Graph& graph) const;
@@ -119,9 +120,9 @@ struct Plan {
               bool constants = false) const;
 };
 
-// Plans `graph` over `devices` (the CPU is appended if it is not among them), prepacks constants and
-// uploads them. The graph must outlive the plan. Throws Failure: FALLBACK (strict), UNSUPPORTED,
-// INVALID_ARGUMENT (a deny that names nothing), OUT_OF_MEMORY, DEVICE.
+// Plans `graph` over `devices` (the CPU is appended if it is not among them), prepacks constants
+// and uploads them. The graph must outlive the plan. Throws Failure: FALLBACK (strict),
+// UNSUPPORTED, INVALID_ARGUMENT (a deny that names nothing), OUT_OF_MEMORY, DEVICE.
 Plan compile(const graph::Graph& graph, std::vector<runtime::DevicePtr> devices, Options options);
 
 // The plan as text for people.

@@ -48,7 +48,9 @@ void* Device::allocate(std::size_t bytes, Placement, Placement* got) {
     return address;
 }
 
-void Device::release(void* address) { target_->release(handle_, address); }
+void Device::release(void* address) {
+    target_->release(handle_, address);
+}
 
 void* Device::host_allocate(std::size_t bytes) {
     constexpr std::size_t kAlignment = 64;
@@ -58,9 +60,11 @@ void* Device::host_allocate(std::size_t bytes) {
     return memory;
 }
 
-void Device::host_release(void* memory) { std::free(memory); }
+void Device::host_release(void* memory) {
+    std::free(memory);
+}
 
-bool Device::take_cycles(kernels::Stream*, std::vector<std::uint64_t>&, std::uint64_t&) {
+bool Device::take_profile(kernels::Stream*, DeviceProfile&) {
     return false;
 }
 

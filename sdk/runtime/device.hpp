@@ -17,18 +17,36 @@ namespace talus::runtime {
 void check(kernels::Status status, const kernels::Diagnostic& diagnostic, const std::string& where);
 
 struct DeviceInfo {
-    std::string target;   // "talus", "cuda", "cpu"
-    std::string name;     // for people: "talus (simulated)"
-    std::string note;     // what a user should know, or empty
+    std::string target; // "talus", "cuda", "cpu"
+    std::string name;   // for people: "talus (simulated)"
+    std::string note;   // what a user should know, or empty
     bool simulated = false;
     std::uint64_t clock_hz = 0;
     std::uint64_t memory_bytes = 0;
-    double peak_flops = 0;         // FP16 with FP32 accumulation, per second; 0 = not published
-    double peak_memory_bytes = 0;  // off-chip bytes per second; 0 = not published
-    const char* clock = "host";    // domain of times
+    double peak_flops = 0;        // FP16 with FP32 accumulation, per second; 0 = not published
+    double peak_memory_bytes = 0; // off-chip bytes per second; 0 = not published
+    const char* clock = "host";   // domain of times
 };
 
 enum class Placement { kFast, kLarge }; // on-chip scratch if it has room, or main device memory
+
+// Device cycles of the work on a stream.
+struct DeviceProfile {
+    struct Copies {
+        std::uint64_t count = 0;
+        std::uint64_t cycles = 0;
+        std::uint64_t bytes = 0;
+        void add(std::uint64_t more_cycles, std::uint64_t more_bytes) {
+            ++count;
+            cycles += more_cycles;
+            bytes += more_bytes;
+        }
+    };
+    std::vector<std::uint64_t> launches; // execution of each launch alone, in order
+    Copies copies_in;                    // host to device, argument blocks included
+    Copies copies_out;
+    std::uint64_t whole = 0; // from each batch's admission to its last completion, summed
+};
 
 // Thread-safe. Shared by models, requests and buffers; closed with the last of them.
 class Device {
@@ -50,10 +68,9 @@ class Device {
     // Host memory that the device reads and writes in place.
     virtual void* host_allocate(std::size_t bytes);
     virtual void host_release(void* memory);
-    // Device cycles of the launches on `stream` since the last call, in launch order, and of the
-    // whole submission from first admission to last completion. False if it has no such clock.
-    virtual bool take_cycles(kernels::Stream* stream, std::vector<std::uint64_t>& launches,
-                             std::uint64_t& whole);
+    // What the device says of the work on `stream` since the last call. False if it has no clock of
+    // its own to tell.
+    virtual bool take_profile(kernels::Stream* stream, DeviceProfile& profile);
 
   protected:
     Device() = default;

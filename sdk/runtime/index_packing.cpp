@@ -18,10 +18,11 @@ std::int32_t checked(const graph::Table& table, std::size_t number, std::int64_t
     const std::int64_t rows = table.weight->shape[0];
     const std::int64_t row = table.allows_negative && index < 0 ? index + rows : index;
     if (row < 0 || row >= rows)
-        fail(TALUS_ERROR_INDEX_OUT_OF_RANGE,
-             "embedding table {} ({}), sample {}, position {}: index {} is out of range for a table "
-             "of {} rows",
-             number, table.onnx_node, sample, position, index, rows);
+        fail(
+            TALUS_ERROR_INDEX_OUT_OF_RANGE,
+            "embedding table {} ({}), sample {}, position {}: index {} is out of range for a table "
+            "of {} rows",
+            number, table.onnx_node, sample, position, index, rows);
     return static_cast<std::int32_t>(row);
 }
 
@@ -36,10 +37,11 @@ Bag bag_of(const graph::Table& table, std::size_t number, const talus_tensor& of
     const bool last = sample + 1 == total && !table.source.includes_last_offset;
     const Bag bag{element(offsets, sample), last ? indices : element(offsets, sample + 1)};
     if (bag.begin < 0 || bag.end < bag.begin || bag.end > indices)
-        fail(TALUS_ERROR_INDEX_OUT_OF_RANGE,
-             "embedding table {} ({}), sample {}: its offsets {} to {} are negative, decreasing, or "
-             "past the {} indices",
-             number, table.onnx_node, sample, bag.begin, bag.end, indices);
+        fail(
+            TALUS_ERROR_INDEX_OUT_OF_RANGE,
+            "embedding table {} ({}), sample {}: its offsets {} to {} are negative, decreasing, or "
+            "past the {} indices",
+            number, table.onnx_node, sample, bag.begin, bag.end, indices);
     return bag;
 }
 

@@ -26,7 +26,9 @@ bool is_ragged(const graph::Tbe& tbe);
 // `tensor` gives the request's tensor for a graph input; `total` is the whole request's batch.
 // Throws Failure INDEX_OUT_OF_RANGE naming table, sample and position (sample counts from the
 // request's first).
-void pack_indices(const graph::Tbe& tbe, const std::function<const talus_tensor&(graph::ValueId)>& tensor,
-                  std::int64_t total, std::int64_t first, std::int64_t batch, PackedIndices& packed);
+void pack_indices(const graph::Tbe& tbe,
+                  const std::function<const talus_tensor&(graph::ValueId)>& tensor,
+                  std::int64_t total, std::int64_t first, std::int64_t batch,
+                  PackedIndices& packed);
 
 } // namespace talus::runtime

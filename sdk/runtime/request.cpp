@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <optional>
 
 #include "sdk/common/error.hpp"
 #include "sdk/runtime/rows.hpp"
@@ -25,10 +26,10 @@ struct Request::DeviceState {
     kernels::Stream* stream = nullptr;
     DeviceMemory storages;
     DeviceMemory workspace;
-    std::vector<void*> rows;                         // per storage of the device's plan
-    std::vector<std::vector<std::byte>> bounce;      // host copies on their way, kept until synchronised
-    std::vector<std::size_t> launched;               // node of each launch since the last collection
-    struct Pending {                                 // downloads to scatter after synchronisation
+    std::vector<void*> rows;                    // per storage of the device's plan
+    std::vector<std::vector<std::byte>> bounce; // host copies on their way, kept until synchronised
+    std::vector<std::size_t> launched;          // node of each launch since the last collection
+    struct Pending {                            // downloads to scatter after synchronisation
         const plan::DeviceStorage* from;
         std::size_t bounce;
         const plan::Step* step;
@@ -36,6 +37,7 @@ struct Request::DeviceState {
     };
     std::vector<Pending> pending;
     std::vector<std::pair<kernels::Event*, kernels::Event*>> events; // gpu timing, per launch slot
+    std::optional<std::size_t> copy_slot; // in operators_: copies in, then copies out
     bool busy = false;
 
     ~DeviceState() {
@@ -119,6 +121,20 @@ Request::Request(ModelPtr model) : model_(std::move(model)) {
         state->slot = operators_.size();
         operators_.push_back(std::move(stats));
         nodes_.push_back(std::move(state));
+    }
+    for (const auto& state : devices_) {
+        const DeviceInfo& info = state->device->info();
+        if (info.clock_hz == 0 || state->stream == nullptr)
+            continue;
+        state->copy_slot = operators_.size();
+        for (const char* way : {"copy in", "copy out"}) {
+            OperatorStats stats;
+            stats.name = way;
+            stats.op = "copy";
+            stats.target = info.name;
+            stats.clock = info.clock;
+            operators_.push_back(std::move(stats));
+        }
     }
 }
 
@@ -263,10 +279,9 @@ void Request::run() {
             state.pending.clear();
             state.bounce.clear();
             state.launched.clear();
-            std::vector<std::uint64_t> cycles;
-            std::uint64_t whole = 0;
+            DeviceProfile profile;
             if (state.stream != nullptr)
-                state.device->take_cycles(state.stream, cycles, whole);
+                state.device->take_profile(state.stream, profile);
         }
         throw;
     }
@@ -390,24 +405,34 @@ void Request::synchronize(std::size_t device) {
         std::byte* to = host_rows(pending.step->storage, 0, pitch);
         const graph::DType type = model_->graph().value(pending.step->storage).type;
         for (const plan::Columns& columns : pending.step->columns)
-            copy_rows({to, type, pitch},
-                      {state.bounce[pending.bounce].data(), pending.from->type, pending.from->pitch},
-                      columns.begin, columns.end, pending.batch);
+            copy_rows(
+                {to, type, pitch},
+                {state.bounce[pending.bounce].data(), pending.from->type, pending.from->pitch},
+                columns.begin, columns.end, pending.batch);
     }
     state.pending.clear();
     state.bounce.clear();
 
-    std::vector<std::uint64_t> cycles;
-    std::uint64_t whole = 0;
-    if (state.device->take_cycles(state.stream, cycles, whole)) {
+    DeviceProfile profile;
+    if (state.device->take_profile(state.stream, profile)) {
         const auto hertz = static_cast<double>(info.clock_hz);
-        for (std::size_t i = 0; i < cycles.size() && i < state.launched.size(); ++i) {
-            OperatorStats& stats = operators_[nodes_[state.launched[i]]->slot];
-            stats.device_cycles += cycles[i];
-            stats.seconds += static_cast<double>(cycles[i]) / hertz;
+        const auto book = [&](OperatorStats& stats, std::uint64_t cycles) {
+            stats.device_cycles += cycles;
+            stats.seconds += static_cast<double>(cycles) / hertz;
+        };
+        for (std::size_t i = 0; i < profile.launches.size() && i < state.launched.size(); ++i)
+            book(operators_[nodes_[state.launched[i]]->slot], profile.launches[i]);
+        if (state.copy_slot) {
+            const DeviceProfile::Copies* copies[] = {&profile.copies_in, &profile.copies_out};
+            for (std::size_t way = 0; way < 2; ++way) {
+                OperatorStats& stats = operators_[*state.copy_slot + way];
+                stats.launches += copies[way]->count;
+                stats.bytes += copies[way]->bytes;
+                book(stats, copies[way]->cycles);
+            }
         }
-        stats_.device_cycles += whole;
-        stats_.device_seconds += static_cast<double>(whole) / hertz;
+        stats_.device_cycles += profile.whole;
+        stats_.device_seconds += static_cast<double>(profile.whole) / hertz;
     } else if (!state.device->is_host()) {
         for (std::size_t i = 0; i < state.launched.size() && i < state.events.size(); ++i) {
             double seconds = 0.0;
@@ -482,9 +507,9 @@ void Request::launch(const plan::Step& step, std::int64_t first, std::int64_t ba
                       diagnostic, where);
                 state.events.push_back(pair);
             }
-            check(target.record(state.stream, state.events[state.launched.size()].first,
-                                &diagnostic),
-                  diagnostic, where);
+            check(
+                target.record(state.stream, state.events[state.launched.size()].first, &diagnostic),
+                diagnostic, where);
         }
         check(target.launch(state.stream, &call.node, planned.packed.address(),
                             planned.workspace[i] > 0 ? state.workspace.address() : nullptr,

@@ -1,5 +1,5 @@
-// A request: one set of inputs and outputs for a model, with its own memory on every device that the
-// plan uses. One run in flight; belongs to one thread at a time.
+// A request: one set of inputs and outputs for a model, with its own memory on every device that
+// the plan uses. One run in flight; belongs to one thread at a time.
 #pragma once
 
 #include <cstdint>

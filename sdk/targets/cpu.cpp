@@ -24,6 +24,8 @@ class CpuDevice final : public runtime::Device {
 
 } // namespace
 
-runtime::DevicePtr open_cpu() { return std::make_shared<CpuDevice>(); }
+runtime::DevicePtr open_cpu() {
+    return std::make_shared<CpuDevice>();
+}
 
 } // namespace talus::targets

@@ -1,5 +1,5 @@
-// NVIDIA GPUs through libtalus_cuda.so, so that nothing else needs CUDA. The library stays loaded as
-// long as a device of it is open.
+// NVIDIA GPUs through libtalus_cuda.so, so that nothing else needs CUDA. The library stays loaded
+// as long as a device of it is open.
 #include <array>
 #include <charconv>
 #include <cstdlib>

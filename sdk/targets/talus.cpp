@@ -1,10 +1,329 @@
+// The accelerator's table of functions, and how it is opened.
+#include <cstdlib>
+#include <string_view>
+#include <vector>
+
 #include "sdk/common/error.hpp"
+#include "sdk/targets/talus_device.hpp"
 #include "sdk/targets/targets.hpp"
 
 namespace talus::targets {
 
-runtime::DevicePtr open_talus(const talus_device_options&) {
-    fail(TALUS_ERROR_UNAVAILABLE, "talus: this build has no driver");
+namespace {
+
+using kernels::Diagnostic;
+using kernels::Node;
+using kernels::Status;
+
+struct CardEvent {
+    TalusStream* stream = nullptr; // null: never recorded
+    std::uint64_t position = 0;
+};
+
+TalusCard& card_of(const kernels::Device* device) {
+    return *reinterpret_cast<TalusCard*>(const_cast<kernels::Device*>(device));
+}
+TalusStream& stream_of(kernels::Stream* stream) {
+    return *reinterpret_cast<TalusStream*>(stream);
+}
+CardEvent& event_of(kernels::Event* event) {
+    return *reinterpret_cast<CardEvent*>(event);
+}
+
+Status status_of(talus_status status) {
+    switch (status) {
+    case TALUS_SUCCESS:
+        return Status::kOk;
+    case TALUS_ERROR_UNSUPPORTED:
+        return Status::kUnsupported;
+    case TALUS_ERROR_BAD_INPUT:
+    case TALUS_ERROR_INVALID_ARGUMENT:
+        return Status::kBadArgument;
+    case TALUS_ERROR_INDEX_OUT_OF_RANGE:
+        return Status::kIndexOutOfRange;
+    case TALUS_ERROR_OUT_OF_MEMORY:
+        return Status::kOutOfMemory;
+    case TALUS_ERROR_UNAVAILABLE:
+        return Status::kUnavailable;
+    default:
+        return Status::kDeviceError;
+    }
+}
+
+// The table's functions never throw.
+template <typename Body>
+Status bracket(Diagnostic* diagnostic, Body&& body) {
+    try {
+        return body();
+    } catch (const Failure& failure) {
+        return kernels::fail(diagnostic, status_of(failure.status()), "%s", failure.what());
+    } catch (const std::exception& error) {
+        return kernels::fail(diagnostic, Status::kOutOfMemory, "%s", error.what());
+    }
+}
+
+Status open(std::int32_t, kernels::Device** device, Diagnostic* diagnostic) {
+    return bracket(diagnostic, [&] {
+        const talus_drv_open_options options = TALUS_DRV_INIT(talus_drv_open_options);
+        *device = reinterpret_cast<kernels::Device*>(new TalusCard(options));
+        return Status::kOk;
+    });
+}
+
+void close(kernels::Device* device) {
+    delete &card_of(device);
+}
+
+const kernels::Capabilities* capabilities(const kernels::Device* device) {
+    return &card_of(device).capabilities();
+}
+
+Status allocate(kernels::Device* device, std::size_t bytes, void** address,
+                Diagnostic* diagnostic) {
+    return bracket(diagnostic, [&] {
+        *address = reinterpret_cast<void*>(card_of(device).allocate(TALUS_DRV_DRAM, bytes));
+        return Status::kOk;
+    });
+}
+
+void release(kernels::Device* device, void* address) {
+    card_of(device).release(reinterpret_cast<std::uint64_t>(address));
+}
+
+Status stream_create(kernels::Device* device, kernels::Stream** stream, Diagnostic* diagnostic) {
+    return bracket(diagnostic, [&] {
+        *stream = reinterpret_cast<kernels::Stream*>(card_of(device).take_stream());
+        return Status::kOk;
+    });
+}
+
+void stream_destroy(kernels::Stream* stream) {
+    stream_of(stream).card().give_stream(&stream_of(stream));
+}
+
+Status event_create(kernels::Device*, kernels::Event** event, Diagnostic* diagnostic) {
+    return bracket(diagnostic, [&] {
+        *event = reinterpret_cast<kernels::Event*>(new CardEvent);
+        return Status::kOk;
+    });
+}
+
+void event_destroy(kernels::Event* event) {
+    delete &event_of(event);
+}
+
+Status record(kernels::Stream* stream, kernels::Event* event, Diagnostic*) {
+    event_of(event) = {&stream_of(stream), stream_of(stream).position()};
+    return Status::kOk;
+}
+
+// Nothing is on the device before a stream is synchronised, so the other stream's work is done
+// first.
+Status wait_event(kernels::Stream* stream, kernels::Event* event, Diagnostic* diagnostic) {
+    return bracket(diagnostic, [&] {
+        TalusStream* other = event_of(event).stream;
+        if (other != nullptr && other != &stream_of(stream))
+            other->synchronize();
+        return Status::kOk;
+    });
+}
+
+Status synchronize(kernels::Stream* stream, Diagnostic* diagnostic) {
+    return bracket(diagnostic, [&] {
+        stream_of(stream).synchronize();
+        return Status::kOk;
+    });
+}
+
+Status elapsed(kernels::Event* begin, kernels::Event* end, double* seconds,
+               Diagnostic* diagnostic) {
+    const CardEvent& from = event_of(begin);
+    const CardEvent& to = event_of(end);
+    if (from.stream == nullptr || from.stream != to.stream)
+        return kernels::fail(diagnostic, Status::kBadArgument,
+                             "talus: elapsed() needs two events of one stream");
+    const std::uint64_t cycles =
+        to.stream->cycles_at(to.position) - from.stream->cycles_at(from.position);
+    *seconds = static_cast<double>(cycles) / static_cast<double>(to.stream->card().info().clock_hz);
+    return Status::kOk;
+}
+
+Status copy(kernels::Stream* stream, void* destination, const void* source, std::size_t bytes,
+            kernels::CopyKind kind, Diagnostic* diagnostic) {
+    return bracket(diagnostic, [&] {
+        stream_of(stream).copy(destination, source, bytes, kind);
+        return Status::kOk;
+    });
+}
+
+Status resolve(const Node& node, const kernels::TalusKernel** kernel, Diagnostic* diagnostic) {
+    const kernels::RegistryEntry* entry = kernels::find_operator(node.op);
+    if (entry == nullptr || entry->talus == nullptr)
+        return kernels::fail(diagnostic, Status::kUnsupported,
+                             "the accelerator has no kernel for '%s'", node.op);
+    *kernel = entry->talus;
+    return entry->op->infer(node, diagnostic);
+}
+
+Status supports(const kernels::Device* device, const Node* node, Diagnostic* reason) {
+    const kernels::TalusKernel* kernel = nullptr;
+    if (const Status status = resolve(*node, &kernel, reason); status != Status::kOk)
+        return status;
+    if (const Status status = kernel->supports(*node, card_of(device).capabilities(), reason);
+        status != Status::kOk)
+        return status;
+    return bracket(reason, [&] {
+        card_of(device).kernel(kernel->image); // a build without the image does not run it
+        return Status::kOk;
+    });
+}
+
+Status packed_bytes(const kernels::Device* device, const Node* node, std::size_t* bytes,
+                    Diagnostic* diagnostic) {
+    const kernels::TalusKernel* kernel = nullptr;
+    const Status status = resolve(*node, &kernel, diagnostic);
+    if (status == Status::kOk)
+        *bytes = kernel->packed_bytes(*node, card_of(device).capabilities());
+    return status;
+}
+
+Status prepack(const kernels::Device* device, const Node* node, void* packed,
+               Diagnostic* diagnostic) {
+    const kernels::TalusKernel* kernel = nullptr;
+    const Status status = resolve(*node, &kernel, diagnostic);
+    return status != Status::kOk
+               ? status
+               : kernel->prepack(*node, card_of(device).capabilities(), packed, diagnostic);
+}
+
+Status workspace_bytes(const kernels::Device* device, const Node* node, std::size_t* bytes,
+                       Diagnostic* diagnostic) {
+    const kernels::TalusKernel* kernel = nullptr;
+    const Status status = resolve(*node, &kernel, diagnostic);
+    if (status == Status::kOk)
+        *bytes = kernel->workspace_bytes(*node, card_of(device).capabilities());
+    return status;
+}
+
+Status launch(kernels::Stream* stream, const Node* node, const void* packed, void* workspace,
+              Diagnostic* diagnostic) {
+    const kernels::TalusKernel* kernel = nullptr;
+    if (const Status status = resolve(*node, &kernel, diagnostic); status != Status::kOk)
+        return status;
+    return bracket(diagnostic, [&] {
+        if (node->output_count > 0 && node->output().elements() == 0)
+            return Status::kOk;
+        stream_of(stream).launch(*node, *kernel, packed, workspace);
+        return Status::kOk;
+    });
+}
+
+constexpr kernels::Target kTalusTarget{sizeof(kernels::Target),
+                                       kernels::kTargetAbi,
+                                       "talus",
+                                       open,
+                                       close,
+                                       capabilities,
+                                       allocate,
+                                       release,
+                                       stream_create,
+                                       stream_destroy,
+                                       event_create,
+                                       event_destroy,
+                                       record,
+                                       wait_event,
+                                       synchronize,
+                                       elapsed,
+                                       copy,
+                                       supports,
+                                       packed_bytes,
+                                       prepack,
+                                       workspace_bytes,
+                                       launch};
+
+class TalusDevice final : public runtime::Device {
+  public:
+    explicit TalusDevice(const talus_drv_open_options& options) : card_(options) {
+        const talus_drv_device_info& from = card_.info();
+        target_ = talus_target();
+        handle_ = reinterpret_cast<kernels::Device*>(&card_);
+        info_.target = "talus";
+        info_.simulated = from.simulated != 0;
+        info_.name = info_.simulated ? "talus (simulated)" : std::string("talus ") + from.name;
+        info_.note = fmt::format("{}, firmware {}, {}x{} PEs at {:.2f} GHz", from.product,
+                                 from.firmware_version, from.grid_rows, from.grid_cols,
+                                 static_cast<double>(from.clock_hz) / 1e9);
+        info_.clock_hz = from.clock_hz;
+        info_.memory_bytes = from.dram_bytes;
+        info_.clock = info_.simulated ? "simulated" : "device";
+        // 1024 FP16 multiply-accumulates per PE and clock, and 16 channels of LPDDR5-6400: the
+        // published figures of the t2 generation (177 TFLOPS, 204.8 GB/s).
+        info_.peak_flops =
+            2.0 * 1024.0 * from.grid_rows * from.grid_cols * static_cast<double>(from.clock_hz);
+        info_.peak_memory_bytes = 204.8e9;
+    }
+
+    void* allocate(std::size_t bytes, runtime::Placement wanted, runtime::Placement* got) override {
+        runtime::Placement where = wanted;
+        std::uint64_t address = 0;
+        if (wanted == runtime::Placement::kFast) {
+            try {
+                address = card_.allocate(TALUS_DRV_LLS, bytes);
+            } catch (const Failure&) {
+                where = runtime::Placement::kLarge; // scratch SRAM is full: DRAM is only slower
+            }
+        }
+        if (where == runtime::Placement::kLarge)
+            address = card_.allocate(TALUS_DRV_DRAM, bytes);
+        if (got != nullptr)
+            *got = where;
+        return reinterpret_cast<void*>(address);
+    }
+    void* host_allocate(std::size_t bytes) override { return card_.host_allocate(bytes); }
+    void host_release(void* memory) override { card_.host_release(memory); }
+    bool take_profile(kernels::Stream* stream, runtime::DeviceProfile& profile) override {
+        profile = stream_of(stream).take_profile();
+        return true;
+    }
+
+  private:
+    TalusCard card_;
+};
+
+// The first accelerator in the machine that is not simulated.
+std::string find_hardware() {
+    std::vector<talus_drv_found> found(64);
+    for (talus_drv_found& entry : found)
+        entry.struct_size = sizeof entry;
+    std::size_t count = 0;
+    if (talus_drv_discover(nullptr, found.data(), found.size(), &count) != TALUS_DRV_OK)
+        fail(TALUS_ERROR_UNAVAILABLE, "talus: discovery failed: {}", talus_drv_last_error());
+    for (std::size_t i = 0; i < std::min(count, found.size()); ++i)
+        if (found[i].simulated == 0)
+            return found[i].name;
+    fail(TALUS_ERROR_UNAVAILABLE, "talus: no accelerator in this machine");
+}
+
+} // namespace
+
+const kernels::Target* talus_target() {
+    return &kTalusTarget;
+}
+
+runtime::DevicePtr open_talus(const talus_device_options& options) {
+    std::string name;
+    if (options.device != nullptr)
+        name = options.device;
+    else if (options.require_hardware != 0)
+        name = find_hardware();
+    talus_drv_open_options open = TALUS_DRV_INIT(talus_drv_open_options);
+    open.device = name.empty() ? nullptr : name.c_str();
+    open.firmware = options.firmware;
+    open.simulator = options.simulator;
+    auto device = std::make_shared<TalusDevice>(open);
+    if (options.require_hardware != 0 && device->info().simulated)
+        fail(TALUS_ERROR_UNAVAILABLE, "talus: '{}' is simulated", name);
+    return device;
 }
 
 } // namespace talus::targets

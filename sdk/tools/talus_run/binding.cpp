@@ -101,7 +101,8 @@ Binding::Binding(const Model& model, const features::Encoder& encoder)
     }
     if (!left.empty())
         fail(TALUS_ERROR_BAD_INPUT,
-             "cannot tell which columns feed {}; the encoder has {} dense and {} sparse columns; the "
+             "cannot tell which columns feed {}; the encoder has {} dense and {} sparse columns; "
+             "the "
              "model's inputs are:{}\nName them dense, sparse, idxN and offN, or after the columns.",
              fmt::join(left, ", "), dense_width_, sparse_width_, describe_inputs(model));
 }

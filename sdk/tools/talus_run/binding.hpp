@@ -16,8 +16,8 @@ namespace talus::run {
 //   a column's name    float32 or integers [batch] or [batch, 1]
 //   "idxN", "offN"     integers: indices and offsets of the bags of sparse column N, from 0
 //                      (also indicesN, offsetsN, with or without an underscore)
-// and otherwise by rank and type, if that is unique. Throws Failure BAD_INPUT that lists the model's
-// inputs when one is left over.
+// and otherwise by rank and type, if that is unique. Throws Failure BAD_INPUT that lists the
+// model's inputs when one is left over.
 class Binding {
   public:
     Binding(const Model& model, const features::Encoder& encoder);

@@ -41,9 +41,10 @@ Difference difference(std::span<const float> found, std::span<const float> expec
     for (std::size_t i = 0; i < found.size(); ++i) {
         const bool both_nan = std::isnan(found[i]) && std::isnan(expected[i]);
         const bool same = found[i] == expected[i]; // infinities too
-        const double apart = same || both_nan ? 0.0
-                                              : std::fabs(static_cast<double>(found[i]) -
-                                                          static_cast<double>(expected[i]));
+        const double apart =
+            same || both_nan
+                ? 0.0
+                : std::fabs(static_cast<double>(found[i]) - static_cast<double>(expected[i]));
         if (!(apart <= tolerance))
             ++result.above;
         if (std::isnan(apart) || apart > result.largest) {
@@ -105,8 +106,7 @@ int compare(const Session& session) {
             break;
         const graph::Tensor expected = onnx::read_tensor_file(path);
         const std::span<const float> found = request.output<float>(i);
-        if (expected.type != graph::DType::kFloat32 ||
-            expected.as<float>().size() != found.size())
+        if (expected.type != graph::DType::kFloat32 || expected.as<float>().size() != found.size())
             fail(TALUS_ERROR_BAD_INPUT, "'{}' holds {} {}, the model gives {} float32", path,
                  expected.elements(), kernels::name_of(expected.type), found.size());
         const Difference apart = difference(found, expected.as<float>(), tolerance);

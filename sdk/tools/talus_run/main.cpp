@@ -131,9 +131,10 @@ std::optional<std::string> contradiction(const Options& options) {
 
 int main(int argc, char** argv) {
     Options options;
-    CLI::App app("Scores a click log with an ONNX model: predictions, AUC, log loss, and what every "
-                 "operator cost on its target.",
-                 "talus-run");
+    CLI::App app(
+        "Scores a click log with an ONNX model: predictions, AUC, log loss, and what every "
+        "operator cost on its target.",
+        "talus-run");
     app.footer(kFooter);
     app.set_version_flag("--version", std::string("talus-run ") + talus_version());
     app.add_option("--model", options.model, "ONNX model")->required();

@@ -50,8 +50,8 @@ void write_predictions(const std::string& path, const std::vector<float>& probab
     for (std::size_t row = 0; row < probabilities.size(); ++row) {
         const float p = probabilities[row];
         if (as_json)
-            file << fmt::format("{}\n  {{\"row\": {}, \"probability\": {}}}", row > 0 ? "," : "", row,
-                                std::isfinite(p) ? fmt::format("{:.9g}", p) : "null");
+            file << fmt::format("{}\n  {{\"row\": {}, \"probability\": {}}}", row > 0 ? "," : "",
+                                row, std::isfinite(p) ? fmt::format("{:.9g}", p) : "null");
         else
             file << fmt::format("{},{:.9g}\n", row, p);
     }
@@ -64,16 +64,11 @@ void write_summary(const std::string& path, const Summary& summary) {
     json operators = json::array();
     for (const talus_operator_stats& stats : summary.operators) {
         json entry = {
-            {"name", stats.name},
-            {"op", stats.op},
-            {"target", stats.target},
-            {"precision", stats.precision},
-            {"launches", stats.launches},
-            {"device_cycles", stats.device_cycles},
-            {"seconds", stats.seconds},
-            {"clock", stats.clock},
-            {"bytes", stats.bytes},
-            {"flops", stats.flops},
+            {"name", stats.name},         {"op", stats.op},
+            {"target", stats.target},     {"precision", stats.precision},
+            {"launches", stats.launches}, {"device_cycles", stats.device_cycles},
+            {"seconds", stats.seconds},   {"clock", stats.clock},
+            {"bytes", stats.bytes},       {"flops", stats.flops},
         };
         entry["utilisation"] = stats.utilisation < 0.0 ? json(nullptr) : json(stats.utilisation);
         operators.push_back(std::move(entry));
@@ -114,14 +109,14 @@ void print_summary(const Summary& summary) {
     fmt::print("\nwall time {:.3f} s (load {:.3f} s, runs {:.3f} s)", summary.wall_seconds,
                summary.load_seconds, summary.run.wall_seconds);
     if (summary.run.device_cycles > 0)
-        fmt::print("; device time {:.3f} ms ({} cycles{})", summary.run.device_seconds * 1e3,
-                   summary.run.device_cycles,
-                   summary.rows > 0
-                       ? fmt::format(", {:.2f} us per batch",
-                                     summary.run.device_seconds * 1e6 /
-                                         static_cast<double>(std::max<std::uint64_t>(
-                                             summary.run.runs, 1)))
-                       : std::string());
+        fmt::print(
+            "; device time {:.3f} ms ({} cycles{})", summary.run.device_seconds * 1e3,
+            summary.run.device_cycles,
+            summary.rows > 0
+                ? fmt::format(", {:.2f} us per batch",
+                              summary.run.device_seconds * 1e6 /
+                                  static_cast<double>(std::max<std::uint64_t>(summary.run.runs, 1)))
+                : std::string());
     fmt::print("\n");
 }
 

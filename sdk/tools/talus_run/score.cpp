@@ -31,8 +31,9 @@ int score(const Session& session) {
             }
             const std::span<const float> scores = request.output<float>(0);
             if (scores.size() != batch.rows)
-                fail(TALUS_ERROR_MODEL, "the model gives {} values for {} rows; one per row is needed",
-                     scores.size(), batch.rows);
+                fail(TALUS_ERROR_MODEL,
+                     "the model gives {} values for {} rows; one per row is needed", scores.size(),
+                     batch.rows);
             probabilities.insert(probabilities.end(), scores.begin(), scores.end());
             labels.insert(labels.end(), batch.labels.begin(), batch.labels.end());
             batch.clear();

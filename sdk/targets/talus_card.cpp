@@ -1,0 +1,180 @@
+// Device-wide state of the accelerator: memory, kernel images, streams.
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+
+#include "kernels/common/device_images.hpp"
+#include "sdk/common/elf_symbols.hpp"
+#include "sdk/common/error.hpp"
+#include "sdk/common/paths.hpp"
+#include "sdk/targets/talus_device.hpp"
+
+namespace talus::targets {
+
+namespace {
+
+constexpr std::uint64_t kImageAlignment = 64;
+
+// The kernel's ELF beside the libraries, only for names of functions. Absent: no names.
+std::map<std::uint64_t, std::string> symbols_of(const std::string& image) {
+    for (const std::filesystem::path& folder : common::library_folders()) {
+        const auto path = folder.parent_path() / "share" / "talus" / "kernels" / (image + ".elf");
+        std::error_code ignored;
+        if (std::filesystem::exists(path, ignored))
+            return common::read_symbols(path.string());
+    }
+    return {};
+}
+
+talus_status status_of(talus_drv_status status) {
+    switch (status) {
+    case TALUS_DRV_NOT_FOUND:
+    case TALUS_DRV_PERMISSION:
+    case TALUS_DRV_BUSY:
+    case TALUS_DRV_UNSUPPORTED:
+        return TALUS_ERROR_UNAVAILABLE;
+    case TALUS_DRV_INVALID_ARGUMENT:
+        return TALUS_ERROR_INVALID_ARGUMENT;
+    case TALUS_DRV_OUT_OF_HOST_MEMORY:
+    case TALUS_DRV_OUT_OF_DEVICE_MEMORY:
+        return TALUS_ERROR_OUT_OF_MEMORY;
+    default:
+        return TALUS_ERROR_DEVICE;
+    }
+}
+
+void require(talus_drv_status status, const char* what) {
+    if (status != TALUS_DRV_OK)
+        fail(status_of(status), "talus: {}: {}", what, talus_drv_last_error());
+}
+
+} // namespace
+
+std::string LoadedKernel::locate(const std::string& name, std::uint64_t offset) const {
+    auto after = symbols.upper_bound(offset);
+    if (after == symbols.begin())
+        return fmt::format("{}+{:#x}", name, offset);
+    --after;
+    return fmt::format("{}!{}+{:#x}", name, after->second, offset - after->first);
+}
+
+TalusCard::TalusCard(const talus_drv_open_options& options) {
+    require(talus_drv_open(&options, &driver_), "cannot open the device");
+    info_ = TALUS_DRV_INIT(talus_drv_device_info);
+    if (const talus_drv_status status = talus_drv_get_info(driver_, &info_);
+        status != TALUS_DRV_OK) {
+        const std::string message = talus_drv_last_error();
+        talus_drv_close(driver_);
+        fail(status_of(status), "talus: cannot identify the device: {}", message);
+    }
+    std::snprintf(capabilities_.name, sizeof capabilities_.name, "%s",
+                  info_.simulated != 0 ? "talus (simulated)" : info_.name);
+    capabilities_.clock = kernels::ClockDomain::kSimulated;
+    capabilities_.memory_bytes = info_.dram_bytes;
+    capabilities_.grid_rows = info_.grid_rows;
+    capabilities_.grid_columns = info_.grid_cols;
+    capabilities_.local_memory_bytes = static_cast<std::uint32_t>(info_.local_memory_bytes);
+}
+
+TalusCard::~TalusCard() {
+    idle_.clear(); // queues before the device
+    talus_drv_close(driver_);
+}
+
+const LoadedKernel& TalusCard::kernel(const std::string& image) {
+    const std::lock_guard lock(mutex_);
+    LoadedKernel& kernel = kernels_[image];
+    if (kernel.bytes == 0) {
+        try {
+            load(image, kernel);
+        } catch (...) {
+            kernels_.erase(image);
+            throw;
+        }
+    }
+    return kernel;
+}
+
+void TalusCard::load(const std::string& image, LoadedKernel& kernel) {
+    const std::span<const std::byte> code = kernels::device_image(image);
+    if (code.empty())
+        fail(TALUS_ERROR_UNSUPPORTED, "talus: this build has no device image '{}'", image);
+    std::uint64_t address = 0;
+    require(talus_drv_memory_alloc(driver_, TALUS_DRV_LLS, code.size(), kImageAlignment, &address),
+            "no scratch SRAM for a kernel");
+    talus_drv_queue* queue = nullptr;
+    require(talus_drv_queue_create(driver_, nullptr, &queue), "cannot create a queue");
+    const talus_drv_status status = talus_drv_copy_in(queue, address, code.data(), code.size());
+    const std::string message = status == TALUS_DRV_OK ? "" : talus_drv_last_error();
+    talus_drv_queue_destroy(queue);
+    if (status != TALUS_DRV_OK)
+        fail(status_of(status), "talus: cannot load the kernel '{}': {}", image, message);
+    kernel.entry = address;
+    kernel.bytes = code.size();
+    kernel.symbols = symbols_of(image);
+}
+
+std::uint64_t TalusCard::allocate(talus_drv_memory memory, std::uint64_t bytes) {
+    std::uint64_t address = 0;
+    require(talus_drv_memory_alloc(driver_, memory, bytes, kImageAlignment, &address),
+            memory == TALUS_DRV_LLS ? "no scratch SRAM" : "no device memory");
+    return address;
+}
+
+void TalusCard::release(std::uint64_t address) {
+    // Fails only for a device that is gone, and its memory with it.
+    (void)talus_drv_memory_free(driver_, address);
+}
+
+void* TalusCard::host_allocate(std::uint64_t bytes) {
+    talus_drv_host_buffer buffer{};
+    require(talus_drv_host_alloc(driver_, std::max<std::uint64_t>(bytes, 1), 0, &buffer),
+            "no DMA memory");
+    const std::lock_guard lock(mutex_);
+    host_buffers_.emplace(reinterpret_cast<std::uintptr_t>(buffer.pointer), buffer);
+    return buffer.pointer;
+}
+
+void TalusCard::host_release(void* pointer) {
+    const std::lock_guard lock(mutex_);
+    const auto found = host_buffers_.find(reinterpret_cast<std::uintptr_t>(pointer));
+    if (found == host_buffers_.end())
+        return;
+    (void)talus_drv_host_free(driver_, &found->second);
+    host_buffers_.erase(found);
+}
+
+std::uint64_t TalusCard::iova_of(const void* pointer, std::uint64_t bytes) {
+    const auto address = reinterpret_cast<std::uintptr_t>(pointer);
+    const std::lock_guard lock(mutex_);
+    auto after = host_buffers_.upper_bound(address);
+    if (after == host_buffers_.begin())
+        return 0;
+    --after;
+    const std::uint64_t offset = address - after->first;
+    const talus_drv_host_buffer& buffer = after->second;
+    return offset <= buffer.bytes && bytes <= buffer.bytes - offset ? buffer.iova + offset : 0;
+}
+
+TalusStream* TalusCard::take_stream() {
+    {
+        const std::lock_guard lock(mutex_);
+        if (!idle_.empty()) {
+            TalusStream* stream = idle_.back().release();
+            idle_.pop_back();
+            return stream;
+        }
+    }
+    return new TalusStream(*this);
+}
+
+void TalusCard::give_stream(TalusStream* stream) {
+    std::unique_ptr<TalusStream> owned(stream);
+    owned->discard();
+    if (owned->broken())
+        return;
+    const std::lock_guard lock(mutex_);
+    idle_.push_back(std::move(owned));
+}
+
+} // namespace talus::targets

@@ -1,0 +1,309 @@
+#include <algorithm>
+#include <cstring>
+
+#include "sdk/common/error.hpp"
+#include "sdk/targets/talus_device.hpp"
+#include "talus/hw/interrupts.h"
+#include "talus/hw/status.h"
+
+namespace talus::targets {
+
+namespace {
+
+constexpr std::uint64_t kAlignment = 64;
+constexpr std::uint64_t kBlockBytes = std::uint64_t{1} << 20; // of staging memory
+// Larger copies (weights) go through the driver's own bounce buffer, piece by piece.
+constexpr std::uint64_t kLargestStaged = std::uint64_t{8} << 20;
+
+std::uint64_t rounded(std::uint64_t value, std::uint64_t multiple) {
+    return (value + multiple - 1) / multiple * multiple;
+}
+
+const char* cause_name(std::uint32_t cause) {
+    switch (cause) {
+#define CAUSE(name, value, text)                                                                   \
+    case value:                                                                                    \
+        return text;
+        TALUS_STANDARD_CAUSES(CAUSE)
+        TALUS_TRAP_CAUSES(CAUSE)
+#undef CAUSE
+    default:
+        return "unknown cause";
+    }
+}
+
+} // namespace
+
+TalusStream::TalusStream(TalusCard& card) : card_(card) {
+    talus_drv_queue_options options = TALUS_DRV_INIT(talus_drv_queue_options);
+    options.entries = std::min<std::uint32_t>(card.info().max_queue_entries, 256);
+    capacity_ = options.entries - 1;
+    if (talus_drv_queue_create(card.driver(), &options, &queue_) != TALUS_DRV_OK)
+        fail(TALUS_ERROR_DEVICE, "talus: cannot create a queue: {}", talus_drv_last_error());
+    try {
+        if (talus_drv_host_alloc(card.driver(), kArgumentBytes, 0, &arguments_) != TALUS_DRV_OK)
+            fail(TALUS_ERROR_OUT_OF_MEMORY, "talus: no DMA memory: {}", talus_drv_last_error());
+        device_arguments_ = card.allocate(TALUS_DRV_LLS, kArgumentBytes);
+    } catch (...) {
+        talus_drv_queue_destroy(queue_);
+        throw;
+    }
+}
+
+TalusStream::~TalusStream() {
+    // The queue first: afterwards the device touches none of this memory.
+    talus_drv_queue_destroy(queue_);
+    for (const Staging::Block& block : staging_.blocks)
+        (void)talus_drv_host_free(card_.driver(), &block.memory);
+    (void)talus_drv_host_free(card_.driver(), &arguments_);
+    card_.release(device_arguments_);
+}
+
+void TalusStream::lose(talus_drv_status status, const char* what) {
+    broken_ = true;
+    const std::string message = talus_drv_last_error();
+    discard();
+    fail(TALUS_ERROR_DEVICE, "{}: {} ({})", what, message, talus_drv_status_name(status));
+}
+
+TalusStream::Staged TalusStream::stage(std::uint64_t bytes) {
+    const std::uint64_t needed = rounded(std::max<std::uint64_t>(bytes, 1), kAlignment);
+    for (Staging::Block& block : staging_.blocks)
+        if (block.memory.bytes - block.used >= needed) {
+            const Staged staged{static_cast<std::byte*>(block.memory.pointer) + block.used,
+                                block.memory.iova + block.used};
+            block.used += needed;
+            return staged;
+        }
+    Staging::Block block;
+    if (talus_drv_host_alloc(card_.driver(), std::max(needed, kBlockBytes), 0, &block.memory) !=
+        TALUS_DRV_OK)
+        fail(TALUS_ERROR_OUT_OF_MEMORY, "no DMA memory: {}", talus_drv_last_error());
+    block.used = needed;
+    staging_.blocks.push_back(block);
+    return {block.memory.pointer, block.memory.iova};
+}
+
+void TalusStream::copy(void* destination, const void* source, std::size_t bytes,
+                       kernels::CopyKind kind) {
+    if (bytes == 0)
+        return;
+    if (broken_)
+        fail(TALUS_ERROR_DEVICE, "the queue was lost by an earlier error");
+    talus_drv_command command{};
+    command.copy.bytes = bytes;
+    const auto to = reinterpret_cast<std::uint64_t>(destination);
+    const auto from = reinterpret_cast<std::uint64_t>(source);
+    if (kind == kernels::CopyKind::kDeviceToDevice) {
+        command.opcode = TALUS_DRV_COPY_D2D;
+        command.copy.source = from;
+        command.copy.destination = to;
+        commands_.push_back(command);
+        return;
+    }
+    const bool in = kind == kernels::CopyKind::kHostToDevice;
+    const void* host = in ? source : destination;
+    std::uint64_t iova = card_.iova_of(host, bytes);
+    if (iova == 0 && bytes > kLargestStaged) {
+        synchronize();
+        const talus_drv_status status = in ? talus_drv_copy_in(queue_, to, source, bytes)
+                                           : talus_drv_copy_out(queue_, destination, from, bytes);
+        if (status != TALUS_DRV_OK)
+            lose(status, "copy failed");
+        return;
+    }
+    if (iova == 0) {
+        const Staged staged = stage(bytes);
+        iova = staged.iova;
+        if (in)
+            std::memcpy(staged.pointer, source, bytes);
+        else
+            arrivals_.push_back({staged.pointer, destination, bytes});
+    }
+    command.opcode = in ? TALUS_DRV_COPY_H2D : TALUS_DRV_COPY_D2H;
+    command.copy.source = in ? iova : from;
+    command.copy.destination = in ? to : iova;
+    commands_.push_back(command);
+}
+
+void TalusStream::launch(const kernels::Node& node, const kernels::TalusKernel& kernel,
+                         const void* packed, void* workspace) {
+    if (broken_)
+        fail(TALUS_ERROR_DEVICE, "the queue was lost by an earlier error");
+    const LoadedKernel& image = card_.kernel(kernel.image);
+    const std::uint64_t bytes = rounded(kernel.args_bytes, kAlignment);
+    if (bytes > card_.info().max_args_bytes || bytes > kArgumentBytes)
+        fail(TALUS_ERROR_UNSUPPORTED, "the argument block of '{}' has {} bytes", kernel.image,
+             kernel.args_bytes);
+    if (arguments_used_ + bytes > kArgumentBytes)
+        submit_batch();
+    auto* block = static_cast<std::byte*>(arguments_.pointer) + arguments_used_;
+    kernels::Diagnostic diagnostic;
+    runtime::check(kernel.encode(node, card_.capabilities(),
+                                 reinterpret_cast<std::uint64_t>(packed),
+                                 reinterpret_cast<std::uint64_t>(workspace), block, &diagnostic),
+                   diagnostic, kernel.image);
+    Launched launched;
+    launched.command = commands_.size();
+    launched.image = kernel.image;
+    launched.kernel = &kernel;
+    const kernels::RegistryEntry* entry = kernels::find_operator(node.op);
+    launched.attributes.resize(entry->op->attributes_bytes);
+    if (node.attributes != nullptr)
+        std::memcpy(launched.attributes.data(), node.attributes, launched.attributes.size());
+    launched.inputs.assign(node.inputs, node.inputs + node.input_count);
+    launched.outputs.assign(node.outputs, node.outputs + node.output_count);
+    launched_.push_back(std::move(launched));
+
+    talus_drv_command command{};
+    command.opcode = TALUS_DRV_LAUNCH;
+    command.launch.entry = image.entry;
+    command.launch.args = device_arguments_ + arguments_used_;
+    command.launch.args_bytes = kernel.args_bytes;
+    commands_.push_back(command);
+    arguments_used_ += bytes;
+}
+
+// Which launch failed, and what its fault record says.
+void TalusStream::explain_failure(const talus_drv_completion& completion) {
+    const auto launch =
+        std::find_if(launched_.begin(), launched_.end(), [&](const Launched& candidate) {
+            return candidate.command == completion.user_data;
+        });
+    const std::string status = talus_drv_device_status_name(completion.device_status);
+    if (launch == launched_.end())
+        fail(TALUS_ERROR_DEVICE, "a copy failed: {}", status);
+    talus_drv_fault fault = TALUS_DRV_INIT(talus_drv_fault);
+    if (talus_drv_get_fault(queue_, &fault) != TALUS_DRV_OK)
+        fail(TALUS_ERROR_DEVICE, "kernel '{}' failed: {} (no fault record: {})", launch->image,
+             status, talus_drv_last_error());
+    if (TALUS_STATUS_BASE(completion.device_status) == TALUS_KERNEL_ERROR &&
+        launch->kernel->explain != nullptr) {
+        kernels::Node node;
+        const std::string op = launch->image;
+        node.op = op.c_str();
+        node.attributes = launch->attributes.data();
+        node.inputs = launch->inputs.data();
+        node.input_count = static_cast<std::int32_t>(launch->inputs.size());
+        node.outputs = launch->outputs.data();
+        node.output_count = static_cast<std::int32_t>(launch->outputs.size());
+        kernels::Diagnostic diagnostic;
+        runtime::check(launch->kernel->explain(node, fault.cause, fault.detail, &diagnostic),
+                       diagnostic, "on the device");
+    }
+    const LoadedKernel& image = card_.kernel(launch->image);
+    const std::uint64_t offset = fault.pc - fault.kernel_entry;
+    const bool inside = fault.pc >= fault.kernel_entry && offset < image.bytes;
+    const std::string core = fault.core == 0xff ? "control core"
+                             : fault.core == 0  ? "core A"
+                                                : "core B";
+    fail(TALUS_ERROR_DEVICE,
+         "kernel '{}' failed on PE ({},{}) {}: {}: {} (cause {}, tval {:#x}) at pc {:#x} ({}), "
+         "device "
+         "clock {}",
+         launch->image, fault.row, fault.col, core, status, cause_name(fault.cause), fault.cause,
+         fault.tval, fault.pc,
+         inside ? image.locate(launch->image, offset) : std::string("outside the kernel"),
+         fault.cycle);
+}
+
+void TalusStream::submit_batch() {
+    if (commands_.empty())
+        return;
+    std::vector<talus_drv_command> batch;
+    if (arguments_used_ > 0) {
+        talus_drv_command arguments{};
+        arguments.opcode = TALUS_DRV_COPY_H2D;
+        arguments.user_data = UINT64_MAX;
+        arguments.copy.source = arguments_.iova;
+        arguments.copy.destination = device_arguments_;
+        arguments.copy.bytes = arguments_used_;
+        batch.push_back(arguments);
+    }
+    for (std::size_t i = 0; i < commands_.size(); ++i) {
+        commands_[i].user_data = i;
+        batch.push_back(commands_[i]);
+    }
+    std::vector<talus_drv_completion> done(batch.size());
+    marks_.clear();
+    for (std::size_t first = 0; first < batch.size(); first += capacity_) {
+        const std::size_t count = std::min<std::size_t>(capacity_, batch.size() - first);
+        if (const talus_drv_status status =
+                talus_drv_submit(queue_, batch.data() + first, count, nullptr);
+            status != TALUS_DRV_OK)
+            lose(status, "submission failed");
+        std::size_t taken = 0;
+        const talus_drv_status waited =
+            talus_drv_wait(queue_, done.data() + first, count, count, &taken, 0);
+        if (waited != TALUS_DRV_OK)
+            lose(waited, "the device does not answer");
+        if (taken != count)
+            lose(TALUS_DRV_PROTOCOL, "completions are missing");
+        std::uint64_t whole = 0;
+        const talus_drv_completion* failed = nullptr;
+        for (std::size_t i = first; i < first + count; ++i) {
+            const talus_drv_completion& completion = done[i];
+            whole = std::max(whole, completion.device_cycles);
+            if (completion.device_status != 0 && failed == nullptr)
+                failed = &completion; // later ones of the batch are aborted
+            const bool arguments = completion.user_data == UINT64_MAX;
+            const std::uint32_t opcode = arguments ? static_cast<std::uint32_t>(TALUS_DRV_COPY_H2D)
+                                                   : commands_.at(completion.user_data).opcode;
+            if (opcode == TALUS_DRV_LAUNCH)
+                profile_.launches.push_back(completion.exec_cycles);
+            else if (opcode == TALUS_DRV_COPY_D2H)
+                profile_.copies_out.add(completion.exec_cycles, completion.result);
+            else
+                profile_.copies_in.add(completion.exec_cycles, completion.result);
+            if (!arguments)
+                marks_[submitted_ + completion.user_data + 1] = clock_ + completion.device_cycles;
+        }
+        clock_ += whole;
+        profile_.whole += whole;
+        if (failed != nullptr) {
+            const talus_drv_completion copy = *failed;
+            try {
+                explain_failure(copy);
+            } catch (...) {
+                discard();
+                throw;
+            }
+        }
+    }
+    submitted_ += commands_.size();
+    commands_.clear();
+    launched_.clear();
+    arguments_used_ = 0;
+}
+
+void TalusStream::synchronize() {
+    submit_batch();
+    for (const Arrival& arrival : arrivals_)
+        std::memcpy(arrival.destination, arrival.staged, arrival.bytes);
+    arrivals_.clear();
+    for (Staging::Block& block : staging_.blocks)
+        block.used = 0;
+}
+
+void TalusStream::discard() {
+    submitted_ += commands_.size();
+    commands_.clear();
+    launched_.clear();
+    arrivals_.clear();
+    arguments_used_ = 0;
+    profile_ = {};
+    if (!broken_)
+        for (Staging::Block& block : staging_.blocks)
+            block.used = 0;
+}
+
+std::uint64_t TalusStream::cycles_at(std::uint64_t position) const {
+    const auto found = marks_.find(position);
+    return found == marks_.end() ? clock_ : found->second;
+}
+
+runtime::DeviceProfile TalusStream::take_profile() {
+    return std::exchange(profile_, {});
+}
+
+} // namespace talus::targets
