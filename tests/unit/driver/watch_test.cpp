@@ -1,0 +1,101 @@
+// When a wait ends: device time decides, the wall clock only notices that device time stands still.
+#include "watch.hpp"
+
+#include "error.hpp"
+#include "fake_device.hpp"
+#include "wait.hpp"
+
+#include <gtest/gtest.h>
+
+namespace talus::driver {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using Verdict = Watch::Verdict;
+
+const Watch::WallClock::time_point kStart{};
+
+TEST(Watch, SlowDeviceIsNoTimeout) {
+    Watch watch(1000, 50, kStart);
+    // Hours of wall clock, as long as the device's clock creeps on.
+    for (int i = 1; i <= 1000; ++i)
+        EXPECT_EQ(watch.observe(50 + static_cast<std::uint64_t>(i), kStart + i * seconds(4)),
+                  Verdict::kGoOn);
+    EXPECT_EQ(watch.observe(1051, kStart + hours(2)), Verdict::kTimeout);
+}
+
+TEST(Watch, StandstillIsCountedFromTheLastMovement) {
+    Watch watch(1000, 0, kStart);
+    EXPECT_EQ(watch.observe(0, kStart + milliseconds(4999)), Verdict::kGoOn);
+    EXPECT_EQ(watch.observe(1, kStart + milliseconds(4999)), Verdict::kGoOn);
+    EXPECT_EQ(watch.observe(1, kStart + milliseconds(9998)), Verdict::kGoOn);
+    EXPECT_EQ(watch.observe(1, kStart + milliseconds(9999)), Verdict::kStandsStill);
+}
+
+TEST(Watch, ResetPutsTheClockBack) {
+    Watch watch(1000, 1'000'000, kStart);
+    EXPECT_EQ(watch.observe(10, kStart + seconds(1)), Verdict::kGoOn);
+    EXPECT_EQ(watch.observe(1010, kStart + seconds(2)), Verdict::kGoOn);
+    EXPECT_EQ(watch.observe(1011, kStart + seconds(3)), Verdict::kTimeout);
+}
+
+class Wait : public ::testing::Test {
+  protected:
+    test::FakeState state_;
+    test::FakeTransport transport_{state_};
+    Registers registers_{transport_};
+    Waiter waiter_{transport_, registers_, "fake"};
+};
+
+TEST_F(Wait, TimesOutInDeviceTimeAndSaysWhere) {
+    state_.boot_state = TALUS_BOOT_VERIFIED;
+    state_.write_log("one\nthe last words\n");
+    state_.clock_step = 1000000; // 1 ms at the fake's 1 GHz
+    try {
+        waiter_.until([] { return false; }, "godot", 20000);
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_EQ(error.status(), TALUS_DRV_TIMEOUT);
+        const std::string text = error.what();
+        for (const char* part : {"fake", "godot", "VERIFIED", "0x00000042", "the last words"})
+            EXPECT_NE(text.find(part), std::string::npos) << text;
+    }
+    // 20 ms of device time and not much more (one more look, and the messages').
+    EXPECT_LE(state_.clock, 25'000'000u);
+    EXPECT_GT(state_.clock, 20'000'000u);
+}
+
+TEST_F(Wait, StandstillIsALostDevice) {
+    state_.clock_moves = false;
+    const auto began = std::chrono::steady_clock::now();
+    try {
+        waiter_.until([] { return false; }, "a command", 1000);
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_EQ(error.status(), TALUS_DRV_DEVICE_LOST);
+        EXPECT_NE(std::string(error.what()).find("stood still"), std::string::npos);
+    }
+    EXPECT_GE(std::chrono::steady_clock::now() - began, Watch::kStillLimit);
+}
+
+TEST_F(Wait, ConditionThatHoldsWinsOverATimeout) {
+    int looks = 0;
+    state_.clock_step = 1'000'000'000'000;
+    EXPECT_NO_THROW(waiter_.until([&] { return ++looks == 2; }, "a command", 1));
+}
+
+TEST_F(Wait, GoneTransportEndsIt) {
+    int looks = 0;
+    EXPECT_THROW(waiter_.until(
+                     [&] {
+                         state_.gone = ++looks == 3;
+                         return false;
+                     },
+                     "a command", 1'000'000),
+                 Error);
+}
+
+} // namespace
+} // namespace talus::driver
