@@ -20,7 +20,8 @@ class Table {
   public:
     Table() {
         for (auto part : {integer_insns(), bitmanip_insns(), memory_insns(), atomic_insns(),
-                          system_insns(), fp_insns(), fp_convert_insns(), vector_config_insns()}) {
+                          system_insns(), fp_insns(), fp_convert_insns(), vector_config_insns(),
+              vector_memory_insns(), vector_integer_insns()}) {
             for (const InsnSpec& spec : part) {
                 buckets_[spec.pattern.match >> 2 & 31].push_back(
                     static_cast<std::uint16_t>(specs_.size()));

@@ -1,0 +1,207 @@
+// Random instruction sequences on the model and on qemu-riscv64: all registers and flags must
+// agree. Skipped where qemu-riscv64 is missing. qemu 7.2 has no Zvfh, which directed tests cover.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "random_program.hpp"
+
+namespace talus::sim {
+namespace {
+
+constexpr const char* kQemu =
+    "qemu-riscv64 -cpu "
+    "rv64,v=true,vlen=512,elen=64,vext_spec=v1.0,zba=true,zbb=true,Zfh=true";
+
+bool have_qemu() {
+    return std::system("command -v qemu-riscv64 >/dev/null 2>&1") == 0;
+}
+
+struct Elf64 {
+    unsigned char ident[16] = {0x7f, 'E', 'L', 'F', 2, 1, 1};
+    std::uint16_t type = 2, machine = 243;
+    std::uint32_t version = 1;
+    std::uint64_t entry = RandomProgram::kBase, phoff = 64, shoff = 0;
+    std::uint32_t flags = 5; // RVC, double-float ABI
+    std::uint16_t ehsize = 64, phentsize = 56, phnum = 1, shentsize = 0, shnum = 0, shstrndx = 0;
+    // The one program header.
+    std::uint32_t p_type = 1, p_flags = 7;
+    std::uint64_t p_offset = 4096, p_vaddr = RandomProgram::kBase, p_paddr = RandomProgram::kBase,
+                  p_filesz = RandomProgram::kSize, p_memsz = RandomProgram::kSize, p_align = 4096;
+};
+static_assert(sizeof(Elf64) == 120);
+
+/// The results that qemu writes, or fewer bytes if it died.
+std::vector<std::uint8_t> run_qemu(const std::vector<std::uint8_t>& image, int& status) {
+    char name[] = "/tmp/talus_isa_XXXXXX";
+    const int fd = mkstemp(name);
+    EXPECT_GE(fd, 0);
+    fchmod(fd, 0700);
+    close(fd);
+    {
+        std::ofstream out(name, std::ios::binary);
+        std::vector<char> header(4096);
+        const Elf64 elf;
+        std::memcpy(header.data(), &elf, sizeof elf);
+        out.write(header.data(), 4096);
+        out.write(reinterpret_cast<const char*>(image.data()),
+                  static_cast<std::streamsize>(image.size()));
+    }
+    std::vector<std::uint8_t> results;
+    std::FILE* pipe = popen((std::string(kQemu) + " " + name + " 2>/dev/null").c_str(), "r");
+    std::vector<std::uint8_t> chunk(1 << 16);
+    while (const std::size_t n = std::fread(chunk.data(), 1, chunk.size(), pipe))
+        results.insert(results.end(), chunk.begin(),
+                       chunk.begin() + static_cast<std::ptrdiff_t>(n));
+    status = pclose(pipe);
+    std::filesystem::remove(name);
+    return results;
+}
+
+std::vector<std::uint8_t> run_model(const std::vector<std::uint8_t>& image, bool vector,
+                                    std::uint64_t bytes) {
+    std::vector<std::uint8_t> memory = image;
+    TestPort port;
+    HartConfig config;
+    config.vector = vector;
+    config.reset_pc = RandomProgram::kBase;
+    config.regions = {{RandomProgram::kBase, RandomProgram::kSize, memory.data()}};
+    Hart hart(config, port);
+    hart.write_csr(0x300, 0x6600);
+    while (hart.runnable())
+        hart.run(hart.now() + 1000, kNever);
+    EXPECT_EQ(hart.state(), StopReason::kHalted);
+    EXPECT_EQ(port.traps.back().cause, cause::kEcallFromM)
+        << "at " << std::hex << port.traps.back().pc << " tval " << port.traps.back().tval;
+    const std::uint8_t* first = memory.data() + (RandomProgram::kResults - RandomProgram::kBase);
+    const std::uint8_t* data = memory.data() + (RandomProgram::kData - RandomProgram::kBase);
+    std::vector<std::uint8_t> results(first, first + bytes);
+    results.insert(results.end(), data, data + RandomProgram::kDataSize);
+    return results;
+}
+
+std::string describe(unsigned offset) {
+    static constexpr const char* kControls[8] = {"fcsr",   "vl", "vtype", "vcsr",
+                                                 "vstart", "",   "",      ""};
+    char text[64];
+    if (offset < 256)
+        std::snprintf(text, sizeof text, "x%u", offset / 8);
+    else if (offset < 512)
+        std::snprintf(text, sizeof text, "f%u", (offset - 256) / 8);
+    else if (offset < 1024)
+        return kControls[offset / 8 % 8];
+    else
+        std::snprintf(text, sizeof text, "v%u byte %u", (offset - 1024) / 64, offset % 64);
+    return text;
+}
+
+/// The number of blocks that the model and qemu agree on; the listing of the first other one is
+/// added as a test failure.
+void compare(const ProgramOptions& options) {
+    const RandomProgram program(options);
+    const auto ours = run_model(program.image(), options.vector, program.result_bytes());
+    int status = 0;
+    const auto theirs = run_qemu(program.image(), status);
+    if (theirs.size() != ours.size()) {
+        if (options.blocks == 1) {
+            ADD_FAILURE() << "seed " << options.seed << ": qemu does not accept (status " << status
+                          << ")\n"
+                          << program.listing(0);
+            return;
+        }
+        // Which block? The generator is deterministic, so its first n blocks are those of the
+        // whole.
+        unsigned good = 0, bad = options.blocks;
+        ProgramOptions part = options;
+        while (bad - good > 1) {
+            part.blocks = (good + bad) / 2;
+            // Register values are drawn for all blocks first: keep the count, cut the code.
+            const auto cut = program.image_until(part.blocks);
+            (run_qemu(cut, status).size() == ours.size() ? good : bad) = part.blocks;
+        }
+        ADD_FAILURE() << "seed " << options.seed << ": qemu rejects block " << bad - 1 << "\n"
+                      << program.listing(bad - 1);
+        return;
+    }
+    for (unsigned block = 0; block < options.blocks; ++block) {
+        const std::uint8_t* a = ours.data() + block * RandomProgram::kRegisterBytes;
+        const std::uint8_t* b = theirs.data() + block * RandomProgram::kRegisterBytes;
+        if (std::memcmp(a, b, RandomProgram::kRegisterBytes) == 0)
+            continue;
+        std::string differences;
+        unsigned shown = 0;
+        for (unsigned i = 0; i < RandomProgram::kRegisterBytes && shown < 12; i += 8) {
+            if (std::memcmp(a + i, b + i, 8) == 0)
+                continue;
+            std::uint64_t mine, other;
+            std::memcpy(&mine, a + i, 8);
+            std::memcpy(&other, b + i, 8);
+            char line[120];
+            std::snprintf(line, sizeof line, "  %-14s model %016llx qemu %016llx\n",
+                          describe(i).c_str(), static_cast<unsigned long long>(mine),
+                          static_cast<unsigned long long>(other));
+            differences += line;
+            ++shown;
+        }
+        ADD_FAILURE() << "seed " << options.seed << " block " << block << "\n"
+                      << differences << program.listing(block);
+        return;
+    }
+    for (std::uint64_t i = program.result_bytes(); i < ours.size(); ++i) {
+        ASSERT_EQ(ours[i], theirs[i]) << "seed " << options.seed << ": memory differs at offset "
+                                      << i - program.result_bytes() << " of the data";
+    }
+}
+
+/// How many programs of each kind; TALUS_DIFFERENTIAL_SEEDS=500 makes a soak test of it.
+std::uint64_t seeds() {
+    const char* text = std::getenv("TALUS_DIFFERENTIAL_SEEDS");
+    return text ? std::strtoull(text, nullptr, 10) : 8;
+}
+
+class Differential : public testing::Test {
+  protected:
+    void SetUp() override {
+        if (!have_qemu())
+            GTEST_SKIP() << "qemu-riscv64 is not installed (Debian package qemu-user)";
+    }
+};
+
+TEST_F(Differential, Scalar) {
+    for (std::uint64_t seed = 1; seed <= seeds(); ++seed)
+        compare({seed, 250, 24, false});
+}
+
+TEST_F(Differential, Vector) {
+    for (std::uint64_t seed = 1001; seed <= 1000 + seeds(); ++seed)
+        compare({seed, 250, 16, true});
+}
+
+/// A generator that never finds a legal encoding of an instruction would test nothing.
+TEST_F(Differential, GeneratorReachesEveryInstruction) {
+    std::set<std::string> missing;
+    for (const InsnSpec* spec : instruction_rows())
+        missing.insert(spec->name);
+    for (bool vector : {false, true}) {
+        const RandomProgram program({vector ? 900u : 800u, 600, 24, vector});
+        for (const auto& [name, count] : program.coverage())
+            missing.erase(name);
+    }
+    for (const char* name : {"ecall", "ebreak", "mret", "wfi", "fence.i", "cbo.inval", "cbo.clean",
+                             "cbo.flush", "custom-0", "custom-1", "jalr", "ctzw"})
+        missing.erase(name);
+    std::string list;
+    for (const std::string& name : missing)
+        list += name + " ";
+    EXPECT_EQ(list, "");
+}
+
+} // namespace
+} // namespace talus::sim
