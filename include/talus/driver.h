@@ -263,7 +263,8 @@ typedef struct talus_drv_host_buffer {
     uint64_t bytes;
 } talus_drv_host_buffer;
 
-/** Allocates host DMA memory, zeroed. `alignment`: a power of two up to 2 MiB, 0 = 64 bytes.
+/** Allocates host DMA memory, zeroed. `alignment` of the IOVA (and, up to 4 KiB, of the pointer): a
+ *  power of two up to 2 MiB, 0 = 64 bytes.
  *  Cheap: buffers are parts of larger mapped arenas. */
 TALUS_DRV_API TALUS_DRV_CHECK talus_drv_status talus_drv_host_alloc(talus_drv_device* device,
                                                                     uint64_t bytes,
