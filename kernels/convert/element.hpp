@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "kernels/common/half.hpp"
+#include "kernels/common/strided.hpp"
 #include "kernels/common/types.hpp"
 
 namespace talus::kernels::convert {
@@ -98,6 +99,56 @@ TALUS_HOST_DEVICE To convert_element(From value) {
         return static_cast<To>(value);
     } else {
         return saturate<To>(value);
+    }
+}
+
+// Everything a thread does for the `linear`-th element: any type to To.
+template <typename To>
+TALUS_HOST_DEVICE void convert_one(const TensorView& y, const TensorView& x, int64_t linear) {
+    const int64_t from = offset_of(x, linear);
+    To& to = y.as<To>()[offset_of(y, linear)];
+    switch (x.dtype) {
+    case DType::kFloat32:
+        to = convert_element<To>(x.as<const float>()[from]);
+        return;
+    case DType::kFloat64:
+        to = convert_element<To>(x.as<const double>()[from]);
+        return;
+    case DType::kFloat16:
+        to = convert_element<To>(x.as<const Half>()[from]);
+        return;
+    case DType::kBfloat16:
+        to = convert_element<To>(x.as<const Bfloat>()[from]);
+        return;
+    case DType::kInt8:
+        to = convert_element<To>(x.as<const int8_t>()[from]);
+        return;
+    case DType::kUint8:
+        to = convert_element<To>(x.as<const uint8_t>()[from]);
+        return;
+    case DType::kInt16:
+        to = convert_element<To>(x.as<const int16_t>()[from]);
+        return;
+    case DType::kUint16:
+        to = convert_element<To>(x.as<const uint16_t>()[from]);
+        return;
+    case DType::kInt32:
+        to = convert_element<To>(x.as<const int32_t>()[from]);
+        return;
+    case DType::kUint32:
+        to = convert_element<To>(x.as<const uint32_t>()[from]);
+        return;
+    case DType::kInt64:
+        to = convert_element<To>(x.as<const int64_t>()[from]);
+        return;
+    case DType::kUint64:
+        to = convert_element<To>(x.as<const uint64_t>()[from]);
+        return;
+    case DType::kBool:
+        to = convert_element<To>(x.as<const Boolean>()[from]);
+        return;
+    case DType::kUndefined:
+        return;
     }
 }
 
