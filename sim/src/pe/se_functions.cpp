@@ -170,7 +170,11 @@ float se_exp(float x) {
     if (static_cast<double>(whole) > scaled) {
         --whole;
     }
-    const double fraction = scaled - static_cast<double>(whole);
+    double fraction = scaled - static_cast<double>(whole);
+    if (fraction >= 1.0) { // a tiny negative x: the subtraction rounded up
+        ++whole;
+        fraction = 0.0;
+    }
     // FP32 subnormals and infinity come from the one rounding here.
     return static_cast<float>(interpolate(exp2_table(), fraction) * power_of_two(whole));
 }

@@ -44,15 +44,27 @@ HWY_INLINE V fused(V a, V b, V acc) {
 #endif
 }
 
+/// In integer steps, as Highway's own promotion does not know infinities on every host: a half's
+/// exponent and mantissa, taken as those of a float, are 2^112 times too small.
 void Fp16Row(const std::uint8_t* source, std::size_t count, float* destination) {
     const FloatTag d;
-    const hn::Rebind<hwy::float16_t, FloatTag> half;
+    const hn::RebindToUnsigned<FloatTag> wide;
+    const hn::Rebind<std::uint16_t, FloatTag> half;
     const std::size_t lanes = hn::Lanes(d);
+    const auto scale = hn::Set(d, 0x1p112f);
+    HWY_ALIGN std::uint16_t buffer[16];
     std::size_t i = 0;
-    HWY_ALIGN hwy::float16_t buffer[16];
     for (; i + lanes <= count; i += lanes) {
         std::memcpy(buffer, source + 2 * i, 2 * lanes);
-        hn::StoreU(hn::PromoteTo(d, hn::Load(half, buffer)), d, destination + i);
+        const auto bits = hn::PromoteTo(wide, hn::Load(half, buffer));
+        const auto sign = hn::ShiftLeft<16>(hn::And(bits, hn::Set(wide, 0x8000u)));
+        const auto magnitude = hn::And(bits, hn::Set(wide, 0x7fffu));
+        const auto finite = hn::Mul(hn::BitCast(d, hn::ShiftLeft<13>(magnitude)), scale);
+        const auto special = hn::Gt(hn::BitCast(IntTag(), magnitude), hn::Set(IntTag(), 0x7bff));
+        const auto exponent =
+            hn::IfThenElseZero(special, hn::BitCast(IntTag(), hn::Set(wide, 0x7f800000u)));
+        const auto value = hn::Or(hn::BitCast(wide, finite), hn::BitCast(wide, exponent));
+        hn::StoreU(hn::BitCast(d, hn::Or(value, sign)), d, destination + i);
     }
     for (; i < count; ++i) {
         destination[i] = load_element(source + 2 * i, TALUS_CP_FP16);
