@@ -404,11 +404,14 @@ DmaStatus PciFunction::noted(DmaStatus status, bool read) {
     if (status == DmaStatus::kTimeout) {
         report_uncorrectable_error(PCI_ERR_UNC_COMP_TIME, false);
     } else if (read && (status == DmaStatus::kUnmapped || status == DmaStatus::kNotPermitted)) {
+        bool news = false;
         {
             const std::lock_guard lock(mutex_);
+            news = (config_.get16(PCI_STATUS) & PCI_STATUS_REC_MASTER_ABORT) == 0;
             config_.set_bits16(PCI_STATUS, PCI_STATUS_REC_MASTER_ABORT);
         }
-        config_changed();
+        if (news) // an engine may fail a million times
+            config_changed();
     }
     return status;
 }
