@@ -68,7 +68,7 @@ void control_init(struct control* control, const struct talus_image_header* imag
     mmio_write32(CONTROL_BLOCK(INTC) + INTC_ENABLE, (1u << TALUS_IRQ_COUNT) - 1u);
 }
 
-/* Sources of the interrupt controller. Inbox and outbox are looked at on every pass. */
+/* Sources of the interrupt controller. */
 struct event_entry {
     uint32_t source;
     void (*handle)(struct control* control);

@@ -147,6 +147,7 @@ void queues_receive(struct control* control) {
     if (slot == 0)
         return;
     const uint64_t now = clock_now();
+    queues->inbox_stalled = false;
     for (; slot != 0; slot = queue_engine_peek(&control->engine)) {
         struct queue* queue =
             slot->qid < TALUS_MAX_QUEUES ? &queues->queue[slot->qid] : &queues->queue[0];
@@ -155,8 +156,10 @@ void queues_receive(struct control* control) {
                             (queue->state == QUEUE_ACTIVE || queue->state == QUEUE_DELETING);
         if (wanted) {
             const uint16_t index = pool_take(queues);
-            if (index == NO_COMMAND)
+            if (index == NO_COMMAND) {
+                queues->inbox_stalled = true;
                 break;
+            }
             struct command* command = command_at(queues, index);
             command->sqe = slot->sqe;
             command->admitted = slot->admitted;
@@ -246,6 +249,8 @@ void queues_settle(struct control* control) {
         post_pending(control);
     while (queues->resource_freed)
         try_waiting(control);
+    if (queues->inbox_stalled)
+        queues_receive(control);
     if (queues->leaving_count != 0) {
         reap(control);
         queues_receive(control);

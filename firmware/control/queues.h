@@ -97,6 +97,7 @@ struct queues {
     uint32_t waiting_count;
     uint32_t posting_count; /* queues in PHASE_POSTING */
     uint32_t leaving_count; /* queues in DELETING or DRAINING */
+    bool inbox_stalled;     /* the pool was used up before the inbox was empty */
     bool resource_freed;    /* the waiting queues are to be tried again */
 };
 
