@@ -85,7 +85,7 @@ void IoQueue::destroy() {
     }
     talus_sqe command{};
     command.opcode = TALUS_ADMIN_DELETE_QUEUE;
-    command.u.create_queue.qid = static_cast<std::uint16_t>(qid());
+    command.u.buffer.qid = static_cast<std::uint16_t>(qid());
     device_.admin_locked(command, "DELETE_QUEUE");
     if (event_.valid())
         device_.transport_->irq_set(qid(), -1);

@@ -148,9 +148,9 @@ std::uint16_t FakeState::execute_admin(const talus_sqe& entry) {
         return TALUS_OK;
     }
     case TALUS_ADMIN_DELETE_QUEUE:
-        if (!queues[entry.u.create_queue.qid].live)
+        if (!queues[entry.u.buffer.qid].live)
             return TALUS_BAD_QUEUE;
-        queues[entry.u.create_queue.qid].live = false;
+        queues[entry.u.buffer.qid].live = false;
         return TALUS_OK;
     case TALUS_ADMIN_SET_SHADOW:
         shadow_iova = entry.u.set_shadow.shadow_iova;
