@@ -366,13 +366,11 @@ void PciFunction::deliver_pending() {
 void PciFunction::raise_msix(unsigned vector) {
     // Signalled under the lock: after the reply to "Bus Master off" no interrupt follows.
     const std::lock_guard lock(mutex_);
-    if (vector >= MsixTable::kVectors || !msix_allowed()) {
-        ++dropped_interrupts_;
-    } else if (config_.msix_function_masked() || msix_.masked(vector)) {
+    const bool sendable = vector < MsixTable::kVectors && msix_allowed();
+    if (sendable && (config_.msix_function_masked() || msix_.masked(vector)))
         msix_.set_pending(vector, true);
-    } else if (!irqs_.signal(VFIO_USER_IRQ_MSIX, vector)) {
+    else if (!sendable || !irqs_.signal(VFIO_USER_IRQ_MSIX, vector))
         ++dropped_interrupts_;
-    }
 }
 
 // ---- Errors

@@ -1,10 +1,9 @@
 #include "sysfs_tree.hpp"
 
 #include <cerrno>
-#include <cstdarg>
-#include <cstdio>
 #include <cstring>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <linux/pci_regs.h>
 #include <stdexcept>
 #include <sys/file.h>
@@ -29,15 +28,6 @@ T field(SysfsTree::Config config, size_t offset) {
     T value;
     std::memcpy(&value, config.data() + offset, sizeof value);
     return value;
-}
-
-[[gnu::format(printf, 1, 2)]] std::string format(const char* pattern, ...) {
-    char text[256];
-    va_list arguments;
-    va_start(arguments, pattern);
-    const int length = std::vsnprintf(text, sizeof text, pattern, arguments);
-    va_end(arguments);
-    return {text, static_cast<size_t>(length)};
 }
 
 // Creates the file; the descriptor stays open for updates where the caller keeps it.
@@ -83,9 +73,7 @@ std::string resource_text(SysfsTree::Config config) {
             last = first + bar.size - 1;
             flags = resource_flags(bar.prefetchable);
         }
-        text +=
-            format("0x%016llx 0x%016llx 0x%016llx\n", static_cast<unsigned long long>(first),
-                   static_cast<unsigned long long>(last), static_cast<unsigned long long>(flags));
+        text += fmt::format("{:#018x} {:#018x} {:#018x}\n", first, last, flags);
     }
     return text;
 }
@@ -101,11 +89,12 @@ const char* link_speed(unsigned generation) {
 }
 
 std::string modalias(SysfsTree::Config config) {
-    return format(
-        "pci:v%08Xd%08Xsv%08Xsd%08Xbc%02Xsc%02Xi%02X", field<uint16_t>(config, PCI_VENDOR_ID),
-        field<uint16_t>(config, PCI_DEVICE_ID), field<uint16_t>(config, PCI_SUBSYSTEM_VENDOR_ID),
-        field<uint16_t>(config, PCI_SUBSYSTEM_ID), field<uint8_t>(config, PCI_CLASS_DEVICE + 1),
-        field<uint8_t>(config, PCI_CLASS_DEVICE), field<uint8_t>(config, PCI_CLASS_PROG));
+    return fmt::format(
+        "pci:v{:08X}d{:08X}sv{:08X}sd{:08X}bc{:02X}sc{:02X}i{:02X}",
+        field<uint16_t>(config, PCI_VENDOR_ID), field<uint16_t>(config, PCI_DEVICE_ID),
+        field<uint16_t>(config, PCI_SUBSYSTEM_VENDOR_ID), field<uint16_t>(config, PCI_SUBSYSTEM_ID),
+        field<uint8_t>(config, PCI_CLASS_DEVICE + 1), field<uint8_t>(config, PCI_CLASS_DEVICE),
+        field<uint8_t>(config, PCI_CLASS_PROG));
 }
 
 // True if the folder is a simulator's that no longer runs.
@@ -158,7 +147,7 @@ void SysfsTree::write_files(const fs::path& folder, const std::string& socket_pa
     enable_ = create(folder / "enable", enable_text(config));
 
     const auto number = [&](const char* name, unsigned digits, uint32_t value) {
-        create(folder / name, format("0x%0*x\n", static_cast<int>(digits), value));
+        create(folder / name, fmt::format("0x{:0{}x}\n", value, digits));
     };
     number("vendor", 4, field<uint16_t>(config, PCI_VENDOR_ID));
     number("device", 4, field<uint16_t>(config, PCI_DEVICE_ID));
@@ -185,7 +174,7 @@ void SysfsTree::write_files(const fs::path& folder, const std::string& socket_pa
 
 void SysfsTree::claim_address(const fs::path& staging) {
     for (unsigned bus = 1; bus < 256; ++bus) {
-        const std::string address = format("0000:%02x:00.0", bus);
+        const std::string address = fmt::format("0000:{:02x}:00.0", bus);
         const fs::path folder = devices_ / address;
         std::error_code error;
         if (abandoned(folder))
