@@ -95,9 +95,6 @@ OpenOptions convert(const talus_drv_open_options* given) {
         std::istringstream words(arguments);
         for (std::string word; words >> word;)
             to.transport.simulator_args.push_back(word);
-    } else {
-        // Nobody asked for its log; errors still go to standard error.
-        to.transport.simulator_args.emplace_back("--quiet");
     }
     to.boot = (from.flags & TALUS_DRV_OPEN_NO_BOOT) == 0;
     to.share_fd = (from.flags & TALUS_DRV_OPEN_DMA_BY_MESSAGE) == 0;
