@@ -16,9 +16,6 @@
 #define WAKE_A (1u << TALUS_CORE_A)
 #define WAKE_B (1u << TALUS_CORE_B)
 
-/* A command that waits this long waits for ever: 50 ms at 1.35 GHz, beyond any transfer. */
-#define STALL_LIMIT (1u << 26)
-
 struct runtime g_runtime;
 uint64_t g_saved_sp[TALUS_CORES_PER_PE];
 
@@ -109,8 +106,8 @@ static void report_start(void) {
 
 _Noreturn void runtime_core_a(void) {
     runtime_log_init();
-    mmio_write32(PE_REGISTER(PE_CP_STALL_LIMIT), STALL_LIMIT);
-    sleep_until(MIP_PEER); /* core B is up */
+    mmio_write32(PE_REGISTER(PE_PEER_INTERRUPT), WAKE_B); /* out of start.S */
+    sleep_until(MIP_PEER);                                /* core B is up */
     mmio_write32(PE_REGISTER(PE_PEER_INTERRUPT), 0);
     report_start();
     for (uint32_t index = mmio_read32(PE_REGISTER(PE_WQ_HEAD));; ++index) {

@@ -6,10 +6,11 @@
 #define MSTATUS_VS 0x200       /* vectors on, initial */
 #define MSTATUS_MIE 8
 #define CAUSE_ECALL_M 11
+#define MIP_PEER 0x40000 /* 1 << TALUS_LIRQ_PEER */
 #define FRAME_CALL 112
 #define FRAME_LOG 128
 
-    .section .text.start, "ax"
+    .section .start, "ax"
     .globl _start
 _start:
     csrw mie, zero
@@ -17,27 +18,52 @@ _start:
     .option norelax
     la gp, __global_pointer$
     .option pop
-    la t0, trap_entry
-    csrw mtvec, t0
     csrr t1, mhartid
     andi t1, t1, 1
     bnez t1, core_b
+
+    /* Core A: the runtime moves from LLS to local memory, where fetching it costs nothing and waits for
+     * nobody; then the variables are cleared. */
+    la t0, __text_load
+    la t1, __text_start
+    la t2, __text_end
+1:  bgeu t1, t2, 2f
+    ld t3, 0(t0)
+    sd t3, 0(t1)
+    addi t0, t0, 8
+    addi t1, t1, 8
+    j 1b
+2:  la t0, __bss_start
+    la t1, __bss_end
+3:  bgeu t0, t1, 4f
+    sd zero, 0(t0)
+    addi t0, t0, 8
+    j 3b
+4:  fence.i
+    la t0, trap_entry
+    csrw mtvec, t0
     li sp, STACK_A_TOP
     li t0, MSTATUS_FS
     csrw mstatus, t0
-    /* Only core A clears the variables; core B touches none before core A wakes it. */
-    la t0, __bss_start
-    la t1, __bss_end
-1:  bgeu t0, t1, 2f
-    sd zero, 0(t0)
-    addi t0, t0, 8
-    j 1b
-2:  j runtime_core_a
+    la t0, runtime_core_a
+    jr t0
+
+    /* Core B: nothing is in local memory before core A says so. */
 core_b:
+    li t0, MIP_PEER
+    csrw mie, t0
+5:  wfi
+    csrr t1, mip
+    and t1, t1, t0
+    beqz t1, 5b
+    fence.i
+    la t0, trap_entry
+    csrw mtvec, t0
     li sp, STACK_B_TOP
     li t0, MSTATUS_FS | MSTATUS_VS
     csrw mstatus, t0
-    j runtime_core_b
+    la t0, runtime_core_b
+    jr t0
 
 /* void runtime_call_kernel(a0 = entry, a1 = launch, a2 = where the stack pointer is kept) */
     .text
