@@ -2,6 +2,10 @@
 
 #include <dlfcn.h>
 
+#if TALUS_CONFORMANCE_SDK
+#include "sdk/targets/talus_device.hpp"
+#endif
+
 namespace talus::conformance {
 namespace {
 
@@ -28,18 +32,21 @@ const kernels::Target* load_cuda(const std::string& path, std::string& reason) {
 } // namespace
 
 std::vector<std::string> target_names() {
-#if TALUS_CONFORMANCE_CPU
-    return {"cpu", "cuda"};
-#else
-    return {"cuda"};
+    return {
+#if TALUS_CONFORMANCE_SDK
+        "cpu", "talus",
 #endif
+            "cuda"
+    };
 }
 
 const kernels::Target* find_target(const std::string& name, const TargetPaths& paths,
                                    std::string& reason) {
-#if TALUS_CONFORMANCE_CPU
+#if TALUS_CONFORMANCE_SDK
     if (name == "cpu")
         return kernels::cpu_target();
+    if (name == "talus") // the simulated device, unless TALUS_DEVICE names another
+        return targets::talus_target();
 #endif
     if (name == "cuda")
         return load_cuda(paths.cuda_library, reason);
