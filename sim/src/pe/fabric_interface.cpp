@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 
 #include "talus/hw/interrupts.h"
 
@@ -30,8 +31,7 @@ FabricInterface::FabricInterface(PeShared& shared, bool out)
 void FabricInterface::reset() {
     current_ = nullptr;
     issue_ticks_ = 0;
-    answers_.assign(shared_.config.fi.max_requests, 0);
-    oldest_ = 0;
+    slots_.assign(shared_.config.fi.max_requests, 0);
     last_done_ = 0;
 }
 
@@ -141,11 +141,12 @@ Unit::Step FabricInterface::advance(Cycle now) {
     while (row_ < command.rows && moved < fi.segment_bytes) {
         const std::uint64_t addr = row_address(command, row_) + column_;
         const std::uint64_t bytes = std::min(command.row_bytes - column_, block - addr % block);
-        issue_ticks_ = std::max({issue_ticks_, now * kTicks, answers_[oldest_] * kTicks});
+        issue_ticks_ = std::max({issue_ticks_, now * kTicks, slots_.front() * kTicks});
         const Cycle at = issue_ticks_ / kTicks;
         const Cycle answer = shared_.fabric.packet(who_, now, at, addr, bytes, out_);
-        answers_[oldest_] = answer;
-        oldest_ = oldest_ + 1 == answers_.size() ? 0 : oldest_ + 1;
+        std::pop_heap(slots_.begin(), slots_.end(), std::greater<>());
+        slots_.back() = answer;
+        std::push_heap(slots_.begin(), slots_.end(), std::greater<>());
         data = std::max(data, answer);
         issue_ticks_ += std::max(divide_up(bytes * kTicks, rate_), row_ticks);
         moved += bytes;
@@ -165,7 +166,7 @@ Unit::Step FabricInterface::advance(Cycle now) {
     data = shared_.local_bandwidth.reserve_evenly(now, from, data, moved);
     last_data_ = std::max(last_data_, data);
     if (row_ < command.rows) {
-        const Cycle next = std::max(issue_ticks_ / kTicks, answers_[oldest_]);
+        const Cycle next = std::max(issue_ticks_ / kTicks, slots_.front());
         return {std::max(next, now + 1), 0};
     }
     current_ = nullptr;

@@ -41,9 +41,8 @@ class FabricInterface final : public Unit {
 
     /// When the next request may leave, in 1/256 clocks.
     std::uint64_t issue_ticks_ = 0;
-    /// Answer times of the last fi.max_requests packets, as a ring.
-    std::vector<Cycle> answers_;
-    std::size_t oldest_ = 0;
+    /// When each of fi.max_requests request slots is free again: a heap, the earliest in front.
+    std::vector<Cycle> slots_;
     Cycle last_done_ = 0;
 };
 

@@ -1,0 +1,216 @@
+// Times that follow from the configuration, and their determinism.
+#include "pe_fixture.hpp"
+
+namespace talus::sim::test {
+namespace {
+
+std::uint64_t direct(std::uint32_t offset) {
+    return TALUS_OPERAND(TALUS_DIRECT, offset, 0);
+}
+
+class TimingTest : public PeTest {
+  protected:
+    /// Clocks from the issue of a command to the end of the drain after it, in a fresh grid.
+    Cycle clocks(const Step& command, const std::vector<std::uint64_t>& words) {
+        Grid fresh;
+        fresh.config = grid.config;
+        fresh.build();
+        std::vector<Step> steps;
+        for (unsigned i = 0; i < words.size(); ++i) {
+            steps.push_back(context(0, i, words[i]));
+        }
+        steps.push_back(command);
+        steps.push_back(drain());
+        const auto& log = fresh.execute(0, 0, steps);
+        EXPECT_EQ(fresh.reg(0, PE_CP_FAULT_STATUS), 0u);
+        return log.back().retired - log[log.size() - 2].retired;
+    }
+    Cycle dma_in(std::uint64_t addr, std::uint32_t bytes, std::uint32_t rows = 1,
+                 std::uint32_t pitch = 0) {
+        return clocks(enqueue(TALUS_FI_DMA_IN, 0, addr, TALUS_PAIR(bytes, rows)),
+                      {direct(0), TALUS_PAIR(pitch, bytes)});
+    }
+    Cycle matmul(std::uint32_t m, std::uint32_t n, std::uint32_t k, unsigned type) {
+        const std::uint32_t pitch = type == TALUS_CP_INT8 ? k : 2 * k;
+        return clocks(enqueue(TALUS_DPE_MATMUL, 0, TALUS_PAIR(m | n << 16, k), type << 16),
+                      {direct(0), direct(0x20000), TALUS_PAIR(pitch, pitch)});
+    }
+    const FiConfig& fi() { return grid.config.fi; }
+};
+
+TEST_F(TimingTest, ALongTransferFromSharedSramTakesItsBytesOverThePortRate) {
+    const Cycle latency = dma_in(TALUS_LLS_BASE, 64) - 1;
+    for (const std::uint32_t bytes : {4096u, 65536u, 262144u}) {
+        const Cycle expected = bytes / fi().in_bytes_per_clock + latency;
+        EXPECT_NEAR(static_cast<double>(dma_in(TALUS_LLS_BASE, bytes)),
+                    static_cast<double>(expected), 16.0)
+            << bytes;
+    }
+    const Cycle hops = 1; // block 0 is on the left, next to column 0
+    const Cycle minimum = grid.config.cp.dispatch_clocks + fi().startup_clocks +
+                          2 * (grid.config.noc.traverse_clocks + hops) +
+                          grid.config.sram.access_clocks;
+    EXPECT_GE(latency, minimum);
+    EXPECT_LE(latency, minimum + 4);
+}
+
+TEST_F(TimingTest, OneChannelOfDramLimitsOneStream) {
+    // 256-byte blocks, one per channel round: 16 channels at 9.48 B/clock are above the port's 64,
+    // one channel alone is not.
+    const std::uint64_t stride = 256ull * grid.config.dram.channels;
+    const Cycle refreshed = dma_in(TALUS_DRAM_BASE, 65536);
+    grid.config.dram.nrefi = 0;
+    const Cycle spread = dma_in(TALUS_DRAM_BASE, 65536);
+    const Cycle single = dma_in(TALUS_DRAM_BASE, 256, 256, static_cast<std::uint32_t>(stride));
+    const double channel_rate = grid.config.dram.megatransfers * 1e6 *
+                                grid.config.dram.channel_bits / 8 /
+                                (grid.config.device.clock_khz * 1e3);
+    EXPECT_LT(spread, 65536 / 64 + 200u);
+    EXPECT_GT(refreshed, spread);
+    EXPECT_LT(refreshed, spread + 2 * 378u); // nRFC: at most the first and the last packet wait
+    EXPECT_GT(static_cast<double>(single), 65536 / channel_rate);
+    EXPECT_LT(static_cast<double>(single), 65536 / channel_rate * 1.05);
+}
+
+TEST_F(TimingTest, SixtyFourPesShareSharedSramsBandwidth) {
+    Grid full(8, 8);
+    full.build();
+    constexpr std::uint32_t kBytes = 131072;
+    for (unsigned pe = 0; pe < 64; ++pe) {
+        full.core(pe, 0).script = {
+            context(0, 0, direct(0)), context(0, 1, 0),
+            enqueue(TALUS_FI_DMA_IN, 0, TALUS_LLS_BASE + pe * kBytes, TALUS_PAIR(kBytes, 1)),
+            drain()};
+        full.core(pe, 0).start(0);
+    }
+    const double clocks = static_cast<double>(full.run());
+    const double rate = 64.0 * kBytes / clocks;
+    const double peak =
+        static_cast<double>(full.config.sram.slices) * full.config.sram.slice_bytes_per_clock;
+    EXPECT_LE(rate, peak);
+    EXPECT_GE(rate, peak * 0.90) << clocks;
+}
+
+TEST_F(TimingTest, SixtyFourPesShareDramsBandwidth) {
+    Grid full(8, 8);
+    full.build();
+    constexpr std::uint32_t kBytes = 65536;
+    for (unsigned pe = 0; pe < 64; ++pe) {
+        full.core(pe, 0).script = {
+            context(0, 0, direct(0)), context(0, 1, 0),
+            enqueue(TALUS_FI_DMA_IN, 0, TALUS_DRAM_BASE + pe * kBytes, TALUS_PAIR(kBytes, 1)),
+            drain()};
+        full.core(pe, 0).start(0);
+    }
+    const double clocks = static_cast<double>(full.run());
+    const double rate = 64.0 * kBytes / clocks;
+    const double peak = 204.8e9 / 1.35e9;
+    EXPECT_LE(rate, peak);
+    EXPECT_GE(rate, peak * 0.75) << clocks;
+}
+
+TEST_F(TimingTest, TheDotProductEngineReachesItsPublishedRate) {
+    // The slope between two lengths leaves start-up and pipeline out.
+    const Cycle fp16 = matmul(32, 32, 2048, TALUS_CP_FP16) - matmul(32, 32, 1024, TALUS_CP_FP16);
+    EXPECT_EQ(fp16, 32u * 32 * 1024 / 1024);
+    const Cycle int8 = matmul(32, 32, 2048, TALUS_CP_INT8) - matmul(32, 32, 1024, TALUS_CP_INT8);
+    EXPECT_EQ(int8, 32u * 32 * 1024 / 2048);
+    // One row alone is bound by filling the cached operand.
+    const Cycle row = matmul(1, 32, 2048, TALUS_CP_FP16) - matmul(1, 32, 1024, TALUS_CP_FP16);
+    EXPECT_EQ(row, 32u * 1024 * 2 / grid.config.dpe.load_bytes_per_clock);
+}
+
+TEST_F(TimingTest, BackToBackProductsHideTheirStartUp) {
+    const auto run = [](unsigned count) {
+        Grid fresh;
+        fresh.build();
+        std::vector<Step> steps = {context(0, 0, direct(0)), context(0, 1, direct(0x20000)),
+                                   context(0, 2, TALUS_PAIR(512, 512))};
+        for (unsigned i = 0; i < count; ++i) {
+            steps.push_back(enqueue(TALUS_DPE_MATMUL, 0, TALUS_PAIR(32 | 32 << 16, 256),
+                                    (i & 3) | TALUS_CP_FP16 << 16));
+        }
+        steps.push_back(drain());
+        fresh.execute(0, 0, steps);
+        return fresh.events.now();
+    };
+    EXPECT_EQ(run(20) - run(4), 16u * 256);
+}
+
+TEST_F(TimingTest, DrainAndSimdRates) {
+    const auto store = [&](std::uint32_t m) {
+        return clocks(enqueue(TALUS_RE_STORE, 0, TALUS_PAIR(m | 32 << 16, 0), TALUS_CP_FP32 << 16),
+                      {direct(0), 0, TALUS_PAIR(0, 128)});
+    };
+    EXPECT_EQ(store(32) - store(16), 16u);
+    const auto unary = [&](std::uint32_t rows) {
+        return clocks(enqueue(TALUS_SE_UNARY, 0, TALUS_PAIR(256, rows), 0),
+                      {direct(0), direct(0x20000), TALUS_PAIR(1024, 1024)});
+    };
+    EXPECT_EQ(unary(20) - unary(10), 10u * 256 / grid.config.se.operations_per_clock);
+}
+
+/// A workload of many units and PEs; returns everything that a run may show.
+std::vector<std::uint64_t> observe() {
+    Grid grid(2, 2);
+    grid.build();
+    for (unsigned i = 0; i < 1 << 18; ++i) {
+        grid.fabric->lls()[i] = static_cast<std::uint8_t>(i * 31);
+    }
+    for (unsigned pe = 0; pe < 4; ++pe) {
+        ScriptedCore& a = grid.core(pe, 0);
+        ScriptedCore& b = grid.core(pe, 1);
+        a.script = {configure(0, 0, 8192), configure(1, 8192, 8192),
+                    sync(TALUS_SEM_POST, 0 | 0xffff00, 1)};
+        b.script = {sync(TALUS_SEM_WAIT, 0, 4)};
+        for (unsigned i = 0; i < 12; ++i) {
+            a.script.push_back(context(0, 0, TALUS_OPERAND(0, 0, 2048)));
+            a.script.push_back(context(0, 1, TALUS_PAIR(64, 64)));
+            a.script.push_back(enqueue(TALUS_FI_DMA_IN, 0, TALUS_LLS_BASE + 4096 * (i + 3 * pe),
+                                       TALUS_PAIR(64, 32)));
+            b.script.push_back(context(0, 0, TALUS_OPERAND(0, 0, 2048)));
+            b.script.push_back(context(0, 1, TALUS_OPERAND(TALUS_DIRECT, 0x10000, 0)));
+            b.script.push_back(context(0, 2, TALUS_PAIR(64, 64)));
+            b.script.push_back(
+                enqueue(TALUS_DPE_MATMUL, 0, TALUS_PAIR(32 | 16 << 16, 32), TALUS_CP_FP16 << 16));
+            b.script.push_back(context(1, 0, TALUS_OPERAND(1, 0, 2048)));
+            b.script.push_back(context(1, 2, TALUS_PAIR(0, 64)));
+            b.script.push_back(
+                enqueue(TALUS_RE_STORE, 1, TALUS_PAIR(32 | 16 << 16, 0), TALUS_CP_FP32 << 16));
+            b.script.push_back(context(2, 0, TALUS_OPERAND(1, 0, 2048)));
+            b.script.push_back(context(2, 1, TALUS_PAIR(64, 128)));
+            b.script.push_back(enqueue(TALUS_FI_DMA_OUT, 2, TALUS_DRAM_BASE + 65536 * pe + 4096 * i,
+                                       TALUS_PAIR(64, 32)));
+        }
+        a.script.push_back(drain());
+        b.script.push_back(drain());
+        a.start(pe * 3);
+        b.start(pe * 5);
+    }
+    std::vector<std::uint64_t> seen = {grid.run()};
+    for (unsigned pe = 0; pe < 4; ++pe) {
+        for (unsigned core = 0; core < 2; ++core) {
+            EXPECT_EQ(grid.core(pe, core).next, grid.core(pe, core).script.size());
+            for (const Executed& executed : grid.core(pe, core).log) {
+                seen.push_back(executed.retired);
+            }
+        }
+        EXPECT_EQ(grid.reg(pe, PE_CP_FAULT_STATUS), 0u);
+        EXPECT_EQ(grid.pes[pe]->counters().macs, 12u * 32 * 16 * 32);
+    }
+    std::uint64_t sum = 0;
+    for (unsigned i = 0; i < 1 << 18; i += 8) {
+        std::uint64_t word;
+        std::memcpy(&word, grid.fabric->dram() + i, 8);
+        sum = sum * 31 + word;
+    }
+    seen.push_back(sum);
+    return seen;
+}
+
+TEST(Determinism, TheSameProgramTakesTheSameClocksAndGivesTheSameValues) {
+    EXPECT_EQ(observe(), observe());
+}
+
+} // namespace
+} // namespace talus::sim::test
