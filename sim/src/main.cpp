@@ -45,7 +45,7 @@ struct Arguments {
     std::vector<std::string> capabilities;
     std::uint64_t serial = 0x7a15000000000001ull;
     bool trace_commands = false;
-    bool quiet = false;
+    bool verbose = false;
 };
 
 std::filesystem::path program_prefix() {
@@ -89,7 +89,8 @@ int serve(const Arguments& arguments) {
     if (!arguments.log.empty()) {
         diagnostics.open(arguments.log);
     }
-    diagnostics.set_quiet(arguments.quiet);
+    // A program that starts the simulator shares its stderr with it: only errors belong there.
+    diagnostics.set_quiet(arguments.log.empty() && !arguments.verbose);
 
     DeviceOptions options;
     options.config =
@@ -134,7 +135,11 @@ int serve(const Arguments& arguments) {
     vfio_user::ServerOptions server_options;
     server_options.socket_path = arguments.socket;
     server_options.fd = arguments.fd;
-    server_options.report = [&](std::string_view text) { diagnostics.host("{}", text); };
+    server_options.report = [&](std::string_view text) {
+        const bool comes_or_goes = text.find("client connected") != text.npos ||
+                                   text.find("client disconnected") != text.npos;
+        diagnostics.write(comes_or_goes ? Owner::kInfo : Owner::kHost, text);
+    };
     server_options.on_finished = wake_main;
     vfio_user::Server server(function, function.memory(), function.irqs(),
                              std::move(server_options));
@@ -187,8 +192,8 @@ int main(int argc, char** argv) {
         "--rom", arguments.rom,
         "Boot ROM, an ELF file (default: lib/talus/firmware/rom.elf beside the program)");
     app.add_option("--log", arguments.log, "Append the log to this file instead of stderr");
-    app.add_flag("--quiet", arguments.quiet,
-                 "Log errors only: no information, no UART lines without --uart");
+    app.add_flag("--verbose", arguments.verbose,
+                 "Information and UART lines on stderr too; a log file always has them");
     app.add_option("--uart", arguments.uart, "Append the UART's lines to this file");
     app.add_option("--symbols", arguments.symbols,
                    "ELF[@BASE]: names for addresses in the log; the firmware's are known");
