@@ -9,8 +9,21 @@ static uint32_t encode(struct grid_rect rect) {
            (uint32_t)rect.cols << 24;
 }
 
-static uint16_t column_mask(struct grid_rect rect) {
-    return (uint16_t)(((1u << rect.cols) - 1u) << rect.col0);
+/* The PEs of a valid rectangle. */
+static struct grid_set set_of(struct grid_rect rect) {
+    struct grid_set set;
+    const uint64_t columns = (((1ull << rect.cols) - 1) << rect.col0) * 0x0001000100010001ull;
+    const unsigned end = (rect.row0 + rect.rows) * 16u;
+    for (unsigned i = 0; i < GRID_WORDS; ++i) {
+        const unsigned first = i * 64;
+        const unsigned from = rect.row0 * 16u > first ? rect.row0 * 16u - first : 0;
+        const unsigned to = end < first + 64 ? end - first : 64;
+        const bool any = rect.row0 * 16u < first + 64 && end > first;
+        const uint64_t rows =
+            any ? (to == 64 ? ~0ull : (1ull << to) - 1) & ~((1ull << from) - 1) : 0;
+        set.word[i] = columns & rows;
+    }
+    return set;
 }
 
 void grid_init(struct grid* grid, uint64_t base, uint32_t rows, uint32_t cols, uint64_t pe_entry) {
@@ -27,24 +40,24 @@ bool grid_valid(const struct grid* grid, struct grid_rect rect) {
 }
 
 bool grid_occupy(struct grid* grid, struct grid_rect rect) {
-    const uint16_t mask = column_mask(rect);
-    uint16_t taken = 0;
-    for (unsigned row = rect.row0; row < rect.row0 + rect.rows; ++row)
-        taken |= (uint16_t)((grid->busy[row] | grid->reserved[row]) & mask);
-    uint16_t* rows = taken == 0 ? grid->busy : grid->reserved;
-    for (unsigned row = rect.row0; row < rect.row0 + rect.rows; ++row)
-        rows[row] |= mask;
+    const struct grid_set set = set_of(rect);
+    uint64_t taken = 0;
+    for (unsigned i = 0; i < GRID_WORDS; ++i)
+        taken |= set.word[i] & (grid->busy.word[i] | grid->reserved.word[i]);
+    struct grid_set* target = taken == 0 ? &grid->busy : &grid->reserved;
+    for (unsigned i = 0; i < GRID_WORDS; ++i)
+        target->word[i] |= set.word[i];
     return taken == 0;
 }
 
 void grid_release(struct grid* grid, struct grid_rect rect) {
-    const uint16_t mask = column_mask(rect);
-    for (unsigned row = rect.row0; row < rect.row0 + rect.rows; ++row)
-        grid->busy[row] &= (uint16_t)~mask;
+    const struct grid_set set = set_of(rect);
+    for (unsigned i = 0; i < GRID_WORDS; ++i)
+        grid->busy.word[i] &= ~set.word[i];
 }
 
 void grid_clear_reservations(struct grid* grid) {
-    memset(grid->reserved, 0, sizeof(grid->reserved));
+    memset(&grid->reserved, 0, sizeof(grid->reserved));
 }
 
 void grid_launch(const struct grid* grid, struct grid_rect rect, uint64_t descriptor) {

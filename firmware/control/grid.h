@@ -11,11 +11,18 @@ struct grid_rect {
     uint8_t row0, col0, rows, cols;
 };
 
+/* A set of PEs: bit 16 * (row % 4) + column of word row / 4. Few words, because a launch looks at
+ * them. */
+#define GRID_WORDS (TALUS_MAX_ROWS * TALUS_MAX_COLS / 64u)
+struct grid_set {
+    uint64_t word[GRID_WORDS];
+};
+
 struct grid {
     uint64_t base; /* register block */
     uint8_t rows, cols;
-    uint16_t busy[TALUS_MAX_ROWS];     /* bit per column: a job runs there */
-    uint16_t reserved[TALUS_MAX_ROWS]; /* a queue that came earlier waits for it */
+    struct grid_set busy;     /* a job runs there */
+    struct grid_set reserved; /* a queue that came earlier waits for it */
 };
 
 void grid_init(struct grid* grid, uint64_t base, uint32_t rows, uint32_t cols, uint64_t pe_entry);

@@ -136,6 +136,22 @@ TEST_F(OnTarget, EmptyJob) {
     EXPECT_LT(completion.launch_cycles, 1350u); // 1 us, as published
 }
 
+// Without an argument block: what the road itself costs.
+TEST_F(OnTarget, EmptyJobWithoutArguments) {
+    talus_drv_command command = launch(kWhole);
+    command.launch.args = 0;
+    command.launch.args_bytes = 0;
+    ASSERT_EQ(talus_drv_submit(queue_, &command, 1, nullptr), TALUS_DRV_OK);
+    const auto completion = wait_one();
+    EXPECT_EQ(completion.device_status, TALUS_OK);
+    std::printf(
+        "empty job without arguments: receipt -> first instruction %u clocks, execution %u, "
+        "doorbell -> completion %llu\n",
+        completion.launch_cycles, completion.exec_cycles,
+        static_cast<unsigned long long>(completion.device_cycles));
+    EXPECT_LT(completion.launch_cycles, 1350u);
+}
+
 TEST_F(OnTarget, KernelAbiOnEveryCore) {
     const Grid grid{2, 3, 4, 5};
     const std::vector<probe_report> clean(40);
