@@ -23,6 +23,8 @@ using talus::conformance::Case;
 using talus::conformance::Cases;
 using talus::conformance::Outcome;
 
+constexpr size_t kReasons = 5; // shown per operator
+
 struct Options {
     std::vector<std::string> targets;
     std::vector<std::string> required;
@@ -120,8 +122,12 @@ int run_target(const talus::kernels::Target* target, const Options& options) {
                     "bound%s\n",
                     entry.op->name, tally.passed, tally.unsupported, tally.failed, tally.worst,
                     untested ? "  NOTHING TESTED" : "");
+        size_t shown = 0;
         for (const auto& [reason, count] : tally.reasons)
-            std::printf("                %4d x unsupported: %s\n", count, reason.c_str());
+            if (options.verbose || ++shown <= kReasons)
+                std::printf("                %4d x unsupported: %s\n", count, reason.c_str());
+        if (shown > kReasons)
+            std::printf("                and %zu more reasons (--verbose)\n", shown - kReasons);
         failures += tally.failed + (untested ? 1 : 0);
     }
     return failures;

@@ -173,7 +173,8 @@ struct Runner::Execution {
     void* take(size_t bytes) {
         void* address = nullptr;
         Diagnostic diagnostic;
-        if (target->allocate(device, std::max<size_t>(bytes, 1), &address, &diagnostic) != Status::kOk)
+        if (target->allocate(device, std::max<size_t>(bytes, 1), &address, &diagnostic) !=
+            Status::kOk)
             throw std::runtime_error(diagnostic.text);
         owned.push_back(address);
         return address;

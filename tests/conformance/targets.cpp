@@ -34,7 +34,7 @@ const kernels::Target* load_cuda(const std::string& path, std::string& reason) {
 std::vector<std::string> target_names() {
     return {
 #if TALUS_CONFORMANCE_SDK
-        "cpu", "talus",
+        "cpu", "talus", "cuda-bodies",
 #endif
             "cuda"
     };
@@ -45,6 +45,8 @@ const kernels::Target* find_target(const std::string& name, const TargetPaths& p
 #if TALUS_CONFORMANCE_SDK
     if (name == "cpu")
         return kernels::cpu_target();
+    if (name == "cuda-bodies")
+        return cuda_bodies_target();
     if (name == "talus") // the simulated device, unless TALUS_DEVICE names another
         return targets::talus_target();
 #endif

@@ -18,4 +18,7 @@ std::vector<std::string> target_names();
 const kernels::Target* find_target(const std::string& name, const TargetPaths& paths,
                                    std::string& reason);
 
+// The bodies of the CUDA kernels on the CPU (cuda_bodies.cpp).
+const kernels::Target* cuda_bodies_target();
+
 } // namespace talus::conformance
