@@ -352,6 +352,7 @@ void* Request::device_rows(std::size_t device, graph::ValueId storage) const {
 }
 
 void Request::upload(const plan::Step& step, std::int64_t first, std::int64_t batch) {
+    await_downloads(); // what goes out now may still be on its way in
     DeviceState& state = *devices_[step.device];
     const plan::DevicePlan& memory = model_->plan().memory[step.device];
     const plan::DeviceStorage& to =
@@ -387,6 +388,12 @@ void Request::download(const plan::Step& step, std::int64_t batch) {
                                       kernels::CopyKind::kDeviceToHost, &diagnostic),
           diagnostic, state.device->info().name);
     state.pending.push_back({&from, state.bounce.size() - 1, &step, batch});
+}
+
+void Request::await_downloads() {
+    for (std::size_t d = 0; d < devices_.size(); ++d)
+        if (!devices_[d]->pending.empty())
+            synchronize(d);
 }
 
 // Waits for a device, scatters what it sent, and books its times.
@@ -455,9 +462,8 @@ void Request::launch(const plan::Step& step, std::int64_t first, std::int64_t ba
     const std::string where =
         state.device->info().name + ": node '" + graph.nodes[planned.node].name + "'";
     kernels::Diagnostic diagnostic;
-    if (host) // the CPU reads what other devices were asked to send
-        for (std::size_t d = 0; d < devices_.size(); ++d)
-            synchronize(d);
+    if (host)
+        await_downloads(); // the CPU reads what other devices were asked to send
 
     plan::Binding binding;
     binding.batch = batch;

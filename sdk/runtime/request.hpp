@@ -72,6 +72,8 @@ class Request {
     void launch(const plan::Step& step, std::int64_t first, std::int64_t batch);
     void collect_outputs(std::int64_t first, std::int64_t batch);
     void synchronize(std::size_t device);
+    // Waits for the devices that still owe the host a storage.
+    void await_downloads();
     // Where the host has sample 0 of this chunk of a storage, and its pitch in elements.
     std::byte* host_rows(graph::ValueId storage, std::int64_t first, std::int64_t& pitch) const;
     void* device_rows(std::size_t device, graph::ValueId storage) const;
