@@ -311,20 +311,22 @@ void Cores::launch(std::uint32_t pe, Cycle arrival, std::uint64_t descriptor) {
 }
 
 std::vector<std::string> Cores::describe_waits(std::uint32_t pe) const {
-    std::vector<std::string> lines;
+    std::vector<std::string> lines = pes_[pe]->describe_waits();
+    std::vector<std::string> cores;
+    bool idle = lines.empty();
     for (unsigned core = 0; core < TALUS_CORES_PER_PE; ++core) {
         const HartId hart = TALUS_HART_OF(pe, core);
-        if (runners_[hart]->held()) {
-            lines.push_back(fmt::format("{} is held in reset", name(hart)));
-        } else {
-            lines.push_back(fmt::format("{} {} at {}", name(hart),
-                                        state_text(harts_[hart]->state()),
-                                        diagnostics_.pc(harts_[hart]->pc())));
-        }
+        const StopReason state = harts_[hart]->state();
+        idle = idle && !runners_[hart]->held() && state == StopReason::kWfi;
+        cores.push_back(runners_[hart]->held()
+                            ? fmt::format("{} is held in reset", name(hart))
+                            : fmt::format("{} {} at {}", name(hart), state_text(state),
+                                          diagnostics_.pc(harts_[hart]->pc())));
     }
-    for (std::string& line : pes_[pe]->describe_waits()) {
-        lines.push_back(std::move(line));
+    if (idle) {
+        return {}; // waits for work, like any PE that has finished
     }
+    lines.insert(lines.begin(), cores.begin(), cores.end());
     return lines;
 }
 

@@ -117,11 +117,15 @@ bool GridControl::check_deadlock(Cycle now) {
         deadlock_job_ = job.index;
         diagnostics_.guest("deadlock: job {} can't go on; {} PEs have not finished. Who waits:",
                            job.index, state->pending);
+        unsigned idle = 0;
         for_each_pe(job.rect, [&](std::uint32_t pe) {
-            for (const std::string& line : grid_.describe_waits(pe)) {
+            const std::vector<std::string> lines = grid_.describe_waits(pe);
+            idle += lines.empty() ? 1 : 0;
+            for (const std::string& line : lines) {
                 diagnostics_.guest("  {}", line);
             }
         });
+        diagnostics_.guest("  {} PEs of the job are idle", idle);
         return true;
     });
     if (found) {

@@ -25,7 +25,7 @@ class PeGrid {
     virtual void release_pe(std::uint32_t pe, Cycle now, std::uint64_t vector) = 0;
     /// The broadcast reaches the work-queue engine at `arrival`.
     virtual void launch(std::uint32_t pe, Cycle arrival, std::uint64_t descriptor) = 0;
-    /// What the PE's cores and units wait for, one line each.
+    /// What the PE's cores and units wait for, one line each; nothing for a PE that is idle.
     virtual std::vector<std::string> describe_waits(std::uint32_t pe) const = 0;
 };
 
