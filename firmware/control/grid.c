@@ -9,21 +9,26 @@ static uint32_t encode(struct grid_rect rect) {
            (uint32_t)rect.cols << 24;
 }
 
-/* The PEs of a valid rectangle. */
-static struct grid_set set_of(struct grid_rect rect) {
-    struct grid_set set;
-    const uint64_t columns = (((1ull << rect.cols) - 1) << rect.col0) * 0x0001000100010001ull;
-    const unsigned end = (rect.row0 + rect.rows) * 16u;
-    for (unsigned i = 0; i < GRID_WORDS; ++i) {
-        const unsigned first = i * 64;
-        const unsigned from = rect.row0 * 16u > first ? rect.row0 * 16u - first : 0;
-        const unsigned to = end < first + 64 ? end - first : 64;
-        const bool any = rect.row0 * 16u < first + 64 && end > first;
-        const uint64_t rows =
-            any ? (to == 64 ? ~0ull : (1ull << to) - 1) & ~((1ull << from) - 1) : 0;
-        set.word[i] = columns & rows;
-    }
-    return set;
+/* The columns of a valid rectangle, for each of the 4 rows of a word. */
+static uint64_t columns_of(struct grid_rect rect) {
+    return (((1ull << rect.cols) - 1) << rect.col0) * 0x0001000100010001ull;
+}
+
+/* The rows of the rectangle in word `i`, one of [row0 / 4, (row0 + rows - 1) / 4]; all columns. */
+static uint64_t rows_in_word(struct grid_rect rect, unsigned i) {
+    const unsigned last = rect.row0 + rect.rows - 1u;
+    uint64_t rows = ~0ull;
+    if (i == rect.row0 / 4u)
+        rows &= ~0ull << 16 * (rect.row0 % 4u);
+    if (i == last / 4u)
+        rows &= ~0ull >> 16 * (3 - last % 4u);
+    return rows;
+}
+
+static void add(struct grid_set* set, struct grid_rect rect) {
+    const uint64_t columns = columns_of(rect);
+    for (unsigned i = rect.row0 / 4u; i <= (rect.row0 + rect.rows - 1u) / 4u; ++i)
+        set->word[i] |= columns & rows_in_word(rect, i);
 }
 
 void grid_init(struct grid* grid, uint64_t base, uint32_t rows, uint32_t cols, uint64_t pe_entry) {
@@ -40,20 +45,19 @@ bool grid_valid(const struct grid* grid, struct grid_rect rect) {
 }
 
 bool grid_occupy(struct grid* grid, struct grid_rect rect) {
-    const struct grid_set set = set_of(rect);
+    const uint64_t columns = columns_of(rect);
     uint64_t taken = 0;
-    for (unsigned i = 0; i < GRID_WORDS; ++i)
-        taken |= set.word[i] & (grid->busy.word[i] | grid->reserved.word[i]);
-    struct grid_set* target = taken == 0 ? &grid->busy : &grid->reserved;
-    for (unsigned i = 0; i < GRID_WORDS; ++i)
-        target->word[i] |= set.word[i];
+    for (unsigned i = rect.row0 / 4u; i <= (rect.row0 + rect.rows - 1u) / 4u; ++i)
+        taken |= rows_in_word(rect, i) & (grid->busy.word[i] | grid->reserved.word[i]);
+    taken &= columns;
+    add(taken == 0 ? &grid->busy : &grid->reserved, rect);
     return taken == 0;
 }
 
 void grid_release(struct grid* grid, struct grid_rect rect) {
-    const struct grid_set set = set_of(rect);
-    for (unsigned i = 0; i < GRID_WORDS; ++i)
-        grid->busy.word[i] &= ~set.word[i];
+    const uint64_t columns = columns_of(rect);
+    for (unsigned i = rect.row0 / 4u; i <= (rect.row0 + rect.rows - 1u) / 4u; ++i)
+        grid->busy.word[i] &= ~(columns & rows_in_word(rect, i));
 }
 
 void grid_clear_reservations(struct grid* grid) {

@@ -306,6 +306,38 @@ static void test_grid_occupancy(void** state) {
     assert_true(grid_occupy(&grid, all));
 }
 
+/* Every pair of rectangles of a 16 x 16 grid: the second is refused if and only if they share a PE.
+ */
+static void test_grid_overlap(void** state) {
+    (void)state;
+    struct grid grid;
+    static const struct grid_rect firsts[] = {{0, 0, 16, 16}, {3, 2, 2, 5},   {4, 15, 4, 1},
+                                              {15, 0, 1, 16}, {0, 7, 7, 3},   {5, 5, 10, 1},
+                                              {7, 7, 1, 1},   {11, 3, 5, 13}, {8, 0, 8, 8}};
+    for (unsigned f = 0; f < sizeof(firsts) / sizeof(firsts[0]); ++f) {
+        const struct grid_rect a = firsts[f];
+        for (unsigned n = 0; n < 16 * 16 * 16 * 16; ++n) {
+            const struct grid_rect b = {(uint8_t)(n & 15), (uint8_t)(n >> 4 & 15),
+                                        (uint8_t)((n >> 8 & 15) + 1), (uint8_t)((n >> 12) + 1)};
+            if (b.row0 + b.rows > 16 || b.col0 + b.cols > 16)
+                continue;
+            const bool shares = a.row0 < b.row0 + b.rows && b.row0 < a.row0 + a.rows &&
+                                a.col0 < b.col0 + b.cols && b.col0 < a.col0 + a.cols;
+            grid_init(&grid, GRID, 16, 16, 0);
+            bus_forget_writes();
+            if (!grid_occupy(&grid, a) || grid_occupy(&grid, b) == shares)
+                fail_msg("(%u, %u) %u x %u and (%u, %u) %u x %u", a.row0, a.col0, a.rows, a.cols,
+                         b.row0, b.col0, b.rows, b.cols);
+            /* And releasing gives back exactly what was taken. */
+            if (!shares)
+                grid_release(&grid, b);
+            grid_release(&grid, a);
+            for (unsigned i = 0; i < GRID_WORDS; ++i)
+                assert_true(grid.busy.word[i] == 0);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_log_formats, set_up),
@@ -319,6 +351,7 @@ int main(void) {
         cmocka_unit_test_setup(test_dma, set_up),
         cmocka_unit_test_setup(test_grid, set_up),
         cmocka_unit_test_setup(test_grid_occupancy, set_up),
+        cmocka_unit_test_setup(test_grid_overlap, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
