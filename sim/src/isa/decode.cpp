@@ -21,7 +21,9 @@ class Table {
     Table() {
         for (auto part : {integer_insns(), bitmanip_insns(), memory_insns(), atomic_insns(),
                           system_insns(), fp_insns(), fp_convert_insns(), vector_config_insns(),
-              vector_memory_insns(), vector_integer_insns()}) {
+                          vector_memory_insns(), vector_integer_insns(), vector_multiply_insns(),
+                          vector_fixed_insns(), vector_widen_insns(), vector_mask_insns(),
+                          vector_permute_insns(), vector_reduce_insns()}) {
             for (const InsnSpec& spec : part) {
                 buckets_[spec.pattern.match >> 2 & 31].push_back(
                     static_cast<std::uint16_t>(specs_.size()));

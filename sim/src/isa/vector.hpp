@@ -17,7 +17,8 @@ namespace talus::sim::vec {
 
 /// A register group seen as elements of T. Registers are contiguous, so element i of a group is at
 /// byte i * sizeof(T) of its first register.
-template <class T> class Group {
+template <class T>
+class Group {
   public:
     Group(Core& c, unsigned first) : bytes_(c.vreg(first)) {}
     T operator[](std::uint64_t i) const {
@@ -33,15 +34,21 @@ template <class T> class Group {
     std::uint8_t* bytes_;
 };
 
-inline bool mask_bit(const std::uint8_t* mask, std::uint64_t i) { return mask[i / 8] >> (i % 8) & 1; }
+inline bool mask_bit(const std::uint8_t* mask, std::uint64_t i) {
+    return mask[i / 8] >> (i % 8) & 1;
+}
 inline void set_mask_bit(std::uint8_t* mask, std::uint64_t i, bool value) {
     const auto bit = static_cast<std::uint8_t>(1u << (i % 8));
     mask[i / 8] = static_cast<std::uint8_t>(value ? mask[i / 8] | bit : mask[i / 8] & ~bit);
 }
 
 // Legality. LMUL and EMUL are log2; a group of a fraction occupies one register.
-inline unsigned group_size(int lmul) { return lmul <= 0 ? 1u : 1u << lmul; }
-inline bool aligned(unsigned reg, int lmul) { return reg % group_size(lmul) == 0; }
+inline unsigned group_size(int lmul) {
+    return lmul <= 0 ? 1u : 1u << lmul;
+}
+inline bool aligned(unsigned reg, int lmul) {
+    return reg % group_size(lmul) == 0;
+}
 inline bool overlap(unsigned a, unsigned a_size, unsigned b, unsigned b_size) {
     return a < b + b_size && b < a + a_size;
 }
@@ -57,12 +64,17 @@ inline bool separate_narrow(unsigned dst, int dst_lmul, unsigned src, int src_lm
     return dst == src || !overlap(dst, group_size(dst_lmul), src, group_size(src_lmul));
 }
 
-inline bool usable(const Core& c) { return c.v_on && !c.vill; }
+inline bool usable(const Core& c) {
+    return c.v_on && !c.vill;
+}
 /// A masked instruction must not overwrite its mask.
-inline bool mask_kept(const Decoded& d) { return d.vm() || d.rd != 0; }
+inline bool mask_kept(const Decoded& d) {
+    return d.vm() || d.rd != 0;
+}
 
 /// Calls f(i) for the active elements from vstart to vl.
-template <class F> void for_active(Core& c, bool unmasked, F f) {
+template <class F>
+void for_active(Core& c, bool unmasked, F f) {
     const std::uint64_t end = c.vl;
     if (unmasked) {
         for (std::uint64_t i = c.vstart; i < end; ++i)
@@ -82,7 +94,8 @@ inline void done(Core& c) {
 }
 
 /// Calls f.operator()<uintN_t>() for the element width 8 << log2.
-template <class F> void by_width(unsigned log2, F f) {
+template <class F>
+void by_width(unsigned log2, F f) {
     switch (log2) {
     case 0:
         return f.template operator()<std::uint8_t>();
@@ -95,12 +108,24 @@ template <class F> void by_width(unsigned log2, F f) {
     }
 }
 
-template <class T> struct Twice;
-template <> struct Twice<std::uint8_t> { using Type = std::uint16_t; };
-template <> struct Twice<std::uint16_t> { using Type = std::uint32_t; };
-template <> struct Twice<std::uint32_t> { using Type = std::uint64_t; };
-template <class T> using Wide = typename Twice<T>::Type;
-template <class T> using Signed = std::make_signed_t<T>;
+template <class T>
+struct Twice;
+template <>
+struct Twice<std::uint8_t> {
+    using Type = std::uint16_t;
+};
+template <>
+struct Twice<std::uint16_t> {
+    using Type = std::uint32_t;
+};
+template <>
+struct Twice<std::uint32_t> {
+    using Type = std::uint64_t;
+};
+template <class T>
+using Wide = typename Twice<T>::Type;
+template <class T>
+using Signed = std::make_signed_t<T>;
 
 /// Occupies the vector unit for `clocks` from when it is free; the hart waits until then.
 inline void occupy(Core& c, std::uint64_t clocks) {
@@ -119,9 +144,15 @@ inline void scalar_result(Core& c, unsigned slot) {
 }
 
 // What the second operand is.
-enum class Src : std::uint8_t { kV, kX, kI, kU }; ///< register group, x, signed or unsigned immediate
+enum class Src : std::uint8_t {
+    kV,
+    kX,
+    kI,
+    kU
+}; ///< register group, x, signed or unsigned immediate
 
-template <Src S> std::uint64_t scalar_operand(const Core& c, const Decoded& d) {
+template <Src S>
+std::uint64_t scalar_operand(const Core& c, const Decoded& d) {
     if constexpr (S == Src::kX)
         return c.x[d.rs1];
     else if constexpr (S == Src::kI)
@@ -131,7 +162,8 @@ template <Src S> std::uint64_t scalar_operand(const Core& c, const Decoded& d) {
 }
 
 /// Same-width vd = f(vs2, operand).
-template <Src S> bool check_sss(const Core& c, const Decoded& d) {
+template <Src S>
+bool check_sss(const Core& c, const Decoded& d) {
     return usable(c) && mask_kept(d) && aligned(d.rd, c.vlmul) && aligned(d.rs2, c.vlmul) &&
            (S != Src::kV || aligned(d.rs1, c.vlmul));
 }
@@ -151,7 +183,7 @@ void for_operands(Core& c, const Decoded& d, bool unmasked, F f) {
 } // namespace talus::sim::vec
 
 // Rows of the three operand forms of OPI and OPM instructions.
-#define TALUS_V_ROW(name, f6, f3, format, fn)                                                     \
+#define TALUS_V_ROW(name, f6, f3, format, fn)                                                      \
     { name, f6 " - ----- ----- " f3 " ----- 1010111", Format::format, fn }
 #define TALUS_OPIVV(name, f6, fn) TALUS_V_ROW(name, f6, "000", kV, fn)
 #define TALUS_OPIVX(name, f6, fn) TALUS_V_ROW(name, f6, "100", kVX, fn)

@@ -38,26 +38,27 @@ struct Adc { template <class T> static T apply(T a, T b, bool c) { return static
 struct Sbc { template <class T> static T apply(T a, T b, bool c) { return static_cast<T>(a - b - c); } };
 // clang-format on
 
-template <class Op, Src S> void arith(Core& c, const Decoded& d) {
+template <class Op, Src S>
+void arith(Core& c, const Decoded& d) {
     if (!check_sss<S>(c, d))
         return c.illegal(d);
     occupy(c, chimes(c, c.vsew));
     by_width(c.vsew, [&]<class T>() {
         const Group<T> vd(c, d.rd), a(c, d.rs2);
-        for_operands<T, S>(c, d, d.vm(), [&](std::uint64_t i, T b) {
-            vd.set(i, Op::template apply<T>(a[i], b));
-        });
+        for_operands<T, S>(
+            c, d, d.vm(), [&](std::uint64_t i, T b) { vd.set(i, Op::template apply<T>(a[i], b)); });
     });
     done(c);
 }
 
-template <Src S> bool check_mask_result(const Core& c, const Decoded& d) {
+template <Src S>
+bool check_mask_result(const Core& c, const Decoded& d) {
     return usable(c) && aligned(d.rs2, c.vlmul) && separate_narrow(d.rd, 0, d.rs2, c.vlmul) &&
-           (S != Src::kV ||
-            (aligned(d.rs1, c.vlmul) && separate_narrow(d.rd, 0, d.rs1, c.vlmul)));
+           (S != Src::kV || (aligned(d.rs1, c.vlmul) && separate_narrow(d.rd, 0, d.rs1, c.vlmul)));
 }
 
-template <class Op, Src S> void compare(Core& c, const Decoded& d) {
+template <class Op, Src S>
+void compare(Core& c, const Decoded& d) {
     if (!check_mask_result<S>(c, d))
         return c.illegal(d);
     occupy(c, chimes(c, c.vsew));
@@ -72,7 +73,8 @@ template <class Op, Src S> void compare(Core& c, const Decoded& d) {
 }
 
 /// vadc, vsbc: v0 is an operand, every element is active.
-template <class Op, Src S> void with_carry(Core& c, const Decoded& d) {
+template <class Op, Src S>
+void with_carry(Core& c, const Decoded& d) {
     if (!check_sss<S>(c, d)) // vm = 0 also forbids vd = v0 here
         return c.illegal(d);
     occupy(c, chimes(c, c.vsew));
@@ -87,7 +89,8 @@ template <class Op, Src S> void with_carry(Core& c, const Decoded& d) {
 }
 
 /// vmadc, vmsbc: with vm = 1 there is no carry-in.
-template <class Op, Src S> void carry_out(Core& c, const Decoded& d) {
+template <class Op, Src S>
+void carry_out(Core& c, const Decoded& d) {
     if (!check_mask_result<S>(c, d))
         return c.illegal(d);
     occupy(c, chimes(c, c.vsew));
@@ -97,28 +100,28 @@ template <class Op, Src S> void carry_out(Core& c, const Decoded& d) {
     by_width(c.vsew, [&]<class T>() {
         const Group<T> a(c, d.rs2);
         for_operands<T, S>(c, d, true, [&](std::uint64_t i, T b) {
-            set_mask_bit(vd, i,
-                         Op::template apply<T>(a[i], b, with_carry_in && mask_bit(mask, i)));
+            set_mask_bit(vd, i, Op::template apply<T>(a[i], b, with_carry_in && mask_bit(mask, i)));
         });
     });
     done(c);
 }
 
-template <Src S> void merge(Core& c, const Decoded& d) {
+template <Src S>
+void merge(Core& c, const Decoded& d) {
     if (!check_sss<S>(c, d))
         return c.illegal(d);
     occupy(c, chimes(c, c.vsew));
     const std::uint8_t* mask = c.vreg(0);
     by_width(c.vsew, [&]<class T>() {
         const Group<T> vd(c, d.rd), a(c, d.rs2);
-        for_operands<T, S>(c, d, true, [&](std::uint64_t i, T b) {
-            vd.set(i, mask_bit(mask, i) ? b : a[i]);
-        });
+        for_operands<T, S>(c, d, true,
+                           [&](std::uint64_t i, T b) { vd.set(i, mask_bit(mask, i) ? b : a[i]); });
     });
     done(c);
 }
 
-template <Src S> void move(Core& c, const Decoded& d) {
+template <Src S>
+void move(Core& c, const Decoded& d) {
     if (!check_sss<S>(c, d))
         return c.illegal(d);
     occupy(c, chimes(c, c.vsew));
@@ -129,7 +132,8 @@ template <Src S> void move(Core& c, const Decoded& d) {
     done(c);
 }
 
-template <unsigned Shift, bool IsSigned> void extend(Core& c, const Decoded& d) {
+template <unsigned Shift, bool IsSigned>
+void extend(Core& c, const Decoded& d) {
     const int source_lmul = c.vlmul - static_cast<int>(Shift);
     if (!usable(c) || !mask_kept(d) || c.vsew < Shift || source_lmul < -3 ||
         !aligned(d.rd, c.vlmul) || !aligned(d.rs2, source_lmul) ||
@@ -159,8 +163,8 @@ template <unsigned Shift, bool IsSigned> void extend(Core& c, const Decoded& d) 
 #define TALUS_CX(name, f6, op) TALUS_OPIVX(name ".vx", f6, (compare<op, Src::kX>))
 #define TALUS_CI(name, f6, op) TALUS_OPIVI(name ".vi", f6, (compare<op, Src::kI>))
 // vm and vs2 are fixed in the last group, so the patterns are written out.
-#define TALUS_EXT(name, code, shift, is_signed)                                                   \
-    {name, "010010 - ----- " code " 010 ----- 1010111", Format::kV, extend<shift, is_signed>}
+#define TALUS_EXT(name, code, shift, is_signed)                                                    \
+    { name, "010010 - ----- " code " 010 ----- 1010111", Format::kV, extend<shift, is_signed> }
 
 constexpr InsnSpec kInsns[] = {
     TALUS_VV("vadd", "000000", Add),
@@ -242,6 +246,8 @@ constexpr InsnSpec kInsns[] = {
 
 } // namespace
 
-std::span<const InsnSpec> vector_integer_insns() { return kInsns; }
+std::span<const InsnSpec> vector_integer_insns() {
+    return kInsns;
+}
 
 } // namespace talus::sim

@@ -10,22 +10,24 @@ using namespace vec;
 /// One decoded access: what the instruction moves, in which order.
 struct Access {
     std::uint64_t base = 0;
-    std::int64_t stride = 0;  ///< between elements, unless indexed
+    std::int64_t stride = 0; ///< between elements, unless indexed
     unsigned fields = 1;
-    unsigned log2 = 0;        ///< bytes of an element
-    unsigned group = 1;       ///< registers of one field
-    std::uint64_t count = 0;  ///< elements
+    unsigned log2 = 0;       ///< bytes of an element
+    unsigned group = 1;      ///< registers of one field
+    std::uint64_t count = 0; ///< elements
     bool unmasked = true;
     bool indexed = false;
     unsigned index_log2 = 0;
-    bool first_only = false;  ///< a fault beyond element 0 shortens vl instead
+    bool first_only = false; ///< a fault beyond element 0 shortens vl instead
 };
 
 unsigned width_log2(const Decoded& d) {
     const unsigned width = d.funct3();
     return width == 0 ? 0 : width - 4;
 }
-unsigned nf(const Decoded& d) { return (d.raw >> 29) + 1; }
+unsigned nf(const Decoded& d) {
+    return (d.raw >> 29) + 1;
+}
 
 std::uint64_t index_of(Core& c, const Decoded& d, const Access& a, std::uint64_t i) {
     std::uint64_t value = 0;
@@ -33,7 +35,8 @@ std::uint64_t index_of(Core& c, const Decoded& d, const Access& a, std::uint64_t
     return value;
 }
 
-template <bool Load> bool move_element(Core& c, std::uint64_t addr, std::uint8_t* at, unsigned log2) {
+template <bool Load>
+bool move_element(Core& c, std::uint64_t addr, std::uint8_t* at, unsigned log2) {
     const auto move = [&]<class T>() {
         T value;
         if constexpr (Load) {
@@ -61,7 +64,8 @@ template <bool Load> bool move_element(Core& c, std::uint64_t addr, std::uint8_t
 }
 
 /// A contiguous run of bytes in a direct window.
-template <bool Load> bool move_direct(Core& c, std::uint64_t addr, std::uint8_t* at, std::uint64_t n) {
+template <bool Load>
+bool move_direct(Core& c, std::uint64_t addr, std::uint8_t* at, std::uint64_t n) {
     const DataWindow& w = Load ? c.read_window : c.write_window;
     const std::uint64_t offset = addr - w.base;
     if (offset >= w.span || n > w.span + 7 - offset)
@@ -76,8 +80,8 @@ template <bool Load> bool move_direct(Core& c, std::uint64_t addr, std::uint8_t*
 }
 
 /// Aligned contiguous elements outside the direct regions go to the port a line at a time. Returns
-/// after the last element, or at one whose line did not go through: the caller then goes by elements,
-/// which finds the one at fault.
+/// after the last element, or at one whose line did not go through: the caller then goes by
+/// elements, which finds the one at fault.
 template <bool Load>
 bool move_lines(Core& c, const Access& a, std::uint8_t* reg, std::uint64_t& i) {
     const Privilege who = c.data_mode();
@@ -85,7 +89,8 @@ bool move_lines(Core& c, const Access& a, std::uint8_t* reg, std::uint64_t& i) {
     const std::uint64_t first = a.base + (i << a.log2);
     std::uint64_t lo = 0, hi = ~std::uint64_t{0};
     constexpr AccessKind kKind = Load ? AccessKind::kLoad : AccessKind::kStore;
-    if ((first & ((1u << a.log2) - 1)) || c.find_region(first) || c.find_region(first + bytes - 1) ||
+    if ((first & ((1u << a.log2) - 1)) || c.find_region(first) ||
+        c.find_region(first + bytes - 1) ||
         (c.pmp_binds(who) && !c.pmp_allows(first, bytes, kKind, who, lo, hi)))
         return true;
     if (!c.sync_point())
@@ -94,8 +99,7 @@ bool move_lines(Core& c, const Access& a, std::uint8_t* reg, std::uint64_t& i) {
     while (i < a.count) {
         const std::uint64_t addr = a.base + (i << a.log2);
         const std::uint64_t line_end = (addr | (kFetchLineBytes - 1)) + 1;
-        const auto n =
-            static_cast<unsigned>(std::min(line_end - addr, (a.count - i) << a.log2));
+        const auto n = static_cast<unsigned>(std::min(line_end - addr, (a.count - i) << a.log2));
         std::uint8_t* at = reg + (i << a.log2);
         const OpResult result = Load ? c.port.load(c.config.id, c.now, addr, at, n)
                                      : c.port.store(c.config.id, c.now, addr, at, n);
@@ -115,15 +119,16 @@ bool move_lines(Core& c, const Access& a, std::uint8_t* reg, std::uint64_t& i) {
     return true;
 }
 
-template <bool Load> void transfer(Core& c, const Decoded& d, const Access& a) {
+template <bool Load>
+void transfer(Core& c, const Decoded& d, const Access& a) {
     std::uint64_t i = c.vstart;
     const bool contiguous =
         !a.indexed && a.fields == 1 && a.stride == std::int64_t{1} << a.log2 && a.unmasked;
     if (i < a.count) {
         const std::uint64_t total = a.count * a.fields;
-        const std::uint64_t clocks =
-            contiguous ? (total << (a.log2 + 3)) / c.timing.vector_lane_bits
-                       : total / c.timing.vector_elements_per_clock;
+        const std::uint64_t clocks = contiguous
+                                         ? (total << (a.log2 + 3)) / c.timing.vector_lane_bits
+                                         : total / c.timing.vector_elements_per_clock;
         if (c.now < c.vector_busy)
             c.now = c.vector_busy;
         c.vector_busy = c.now + std::max<std::uint64_t>(1, clocks);
@@ -178,7 +183,8 @@ bool typed(Core& c, const Decoded& d, Access& a) {
            d.rd + a.fields * a.group <= 32;
 }
 
-template <bool Load, bool FirstOnly = false> void unit_stride(Core& c, const Decoded& d) {
+template <bool Load, bool FirstOnly = false>
+void unit_stride(Core& c, const Decoded& d) {
     Access a;
     if (!typed(c, d, a) || (Load && !mask_kept(d)))
         return c.illegal(d);
@@ -187,7 +193,8 @@ template <bool Load, bool FirstOnly = false> void unit_stride(Core& c, const Dec
     transfer<Load>(c, d, a);
 }
 
-template <bool Load> void strided(Core& c, const Decoded& d) {
+template <bool Load>
+void strided(Core& c, const Decoded& d) {
     Access a;
     if (!typed(c, d, a) || (Load && !mask_kept(d)))
         return c.illegal(d);
@@ -195,7 +202,8 @@ template <bool Load> void strided(Core& c, const Decoded& d) {
     transfer<Load>(c, d, a);
 }
 
-template <bool Load> void indexed(Core& c, const Decoded& d) {
+template <bool Load>
+void indexed(Core& c, const Decoded& d) {
     Access a;
     if (!usable(c))
         return c.illegal(d);
@@ -227,7 +235,8 @@ template <bool Load> void indexed(Core& c, const Decoded& d) {
     transfer<Load>(c, d, a);
 }
 
-template <bool Load> void mask_access(Core& c, const Decoded& d) {
+template <bool Load>
+void mask_access(Core& c, const Decoded& d) {
     if (!usable(c))
         return c.illegal(d);
     Access a;
@@ -237,7 +246,8 @@ template <bool Load> void mask_access(Core& c, const Decoded& d) {
     transfer<Load>(c, d, a);
 }
 
-template <bool Load> void whole(Core& c, const Decoded& d) {
+template <bool Load>
+void whole(Core& c, const Decoded& d) {
     const unsigned registers = nf(d);
     if (!c.v_on || (registers & (registers - 1)) || d.rd % registers != 0)
         return c.illegal(d);
@@ -249,26 +259,29 @@ template <bool Load> void whole(Core& c, const Decoded& d) {
     transfer<Load>(c, d, a);
 }
 
-#define TALUS_V_MEM(bits, width)                                                                  \
-    {"vle" bits ".v", "--- 0 00 - 00000 ----- " width " ----- 0000111", Format::kVMem,            \
-     unit_stride<true>},                                                                          \
-        {"vse" bits ".v", "--- 0 00 - 00000 ----- " width " ----- 0100111", Format::kVMem,        \
-         unit_stride<false>},                                                                     \
-        {"vle" bits "ff.v", "--- 0 00 - 10000 ----- " width " ----- 0000111", Format::kVMem,      \
-         unit_stride<true, true>},                                                                \
-        {"vlse" bits ".v", "--- 0 10 - ----- ----- " width " ----- 0000111", Format::kVMemS,      \
-         strided<true>},                                                                          \
-        {"vsse" bits ".v", "--- 0 10 - ----- ----- " width " ----- 0100111", Format::kVMemS,      \
-         strided<false>},                                                                         \
-        {"vluxei" bits ".v", "--- 0 01 - ----- ----- " width " ----- 0000111", Format::kVMem,     \
-         indexed<true>},                                                                          \
-        {"vsuxei" bits ".v", "--- 0 01 - ----- ----- " width " ----- 0100111", Format::kVMem,     \
-         indexed<false>},                                                                         \
-        {"vloxei" bits ".v", "--- 0 11 - ----- ----- " width " ----- 0000111", Format::kVMem,     \
-         indexed<true>},                                                                          \
-        {"vsoxei" bits ".v", "--- 0 11 - ----- ----- " width " ----- 0100111", Format::kVMem,     \
-         indexed<false>},                                                                         \
-    {"vlre" bits ".v", "--- 0 00 1 01000 ----- " width " ----- 0000111", Format::kVMem, whole<true>}
+#define TALUS_V_MEM(bits, width)                                                                   \
+    {"vle" bits ".v", "--- 0 00 - 00000 ----- " width " ----- 0000111", Format::kVMem,             \
+     unit_stride<true>},                                                                           \
+        {"vse" bits ".v", "--- 0 00 - 00000 ----- " width " ----- 0100111", Format::kVMem,         \
+         unit_stride<false>},                                                                      \
+        {"vle" bits "ff.v", "--- 0 00 - 10000 ----- " width " ----- 0000111", Format::kVMem,       \
+         unit_stride<true, true>},                                                                 \
+        {"vlse" bits ".v", "--- 0 10 - ----- ----- " width " ----- 0000111", Format::kVMemS,       \
+         strided<true>},                                                                           \
+        {"vsse" bits ".v", "--- 0 10 - ----- ----- " width " ----- 0100111", Format::kVMemS,       \
+         strided<false>},                                                                          \
+        {"vluxei" bits ".v", "--- 0 01 - ----- ----- " width " ----- 0000111", Format::kVMem,      \
+         indexed<true>},                                                                           \
+        {"vsuxei" bits ".v", "--- 0 01 - ----- ----- " width " ----- 0100111", Format::kVMem,      \
+         indexed<false>},                                                                          \
+        {"vloxei" bits ".v", "--- 0 11 - ----- ----- " width " ----- 0000111", Format::kVMem,      \
+         indexed<true>},                                                                           \
+        {"vsoxei" bits ".v", "--- 0 11 - ----- ----- " width " ----- 0100111", Format::kVMem,      \
+         indexed<false>},                                                                          \
+    {                                                                                              \
+        "vlre" bits ".v", "--- 0 00 1 01000 ----- " width " ----- 0000111", Format::kVMem,         \
+            whole<true>                                                                            \
+    }
 
 constexpr InsnSpec kInsns[] = {
     TALUS_V_MEM("8", "000"),
@@ -284,6 +297,8 @@ constexpr InsnSpec kInsns[] = {
 
 } // namespace
 
-std::span<const InsnSpec> vector_memory_insns() { return kInsns; }
+std::span<const InsnSpec> vector_memory_insns() {
+    return kInsns;
+}
 
 } // namespace talus::sim

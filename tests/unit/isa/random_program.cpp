@@ -223,7 +223,8 @@ void RandomProgram::prologue(unsigned block) {
         emit(csrwi(0x008, 0));
         emit(csrwi(0x00f, 0));
         for (unsigned i = 0; i < 32; i += 8) {
-            emit(addi(30, 31, kV + 64 * i));
+            emit(addi(30, 31, kV));
+            emit(addi(30, 30, 64 * i)); // the sum exceeds an immediate
             emit(vl8r(i, 30));
         }
     }
@@ -250,7 +251,8 @@ void RandomProgram::epilogue(unsigned block) {
         }
         emit(csrwi(0x008, 0));
         for (unsigned i = 0; i < 32; i += 8) {
-            emit(addi(30, 31, kV + 64 * i));
+            emit(addi(30, 31, kV));
+            emit(addi(30, 30, 64 * i)); // the sum exceeds an immediate
             emit(vs8r(i, 30));
         }
     }
@@ -390,7 +392,40 @@ void RandomProgram::shape_vector(const InsnSpec& spec, std::uint32_t& bits) {
     bits = (bits & ~spec.pattern.mask) | spec.pattern.match;
 }
 
+/// Strided and indexed accesses must not reach the program, the register values or the results.
+bool RandomProgram::stays_in_data(std::uint32_t bits) const {
+    const unsigned mode = bits >> 26 & 3;
+    const bool memory = (bits & 0x5f) == 0x07 && ((bits >> 12 & 7) == 0 || (bits >> 12 & 7) > 4);
+    if (!memory || mode == 0)
+        return true;
+    if (mode == 2) {
+        const auto stride = static_cast<std::int64_t>(hart_->x(bits >> 20 & 31));
+        return stride >= -64 && stride <= 64;
+    }
+    const unsigned width = bits >> 12 & 7, log2 = width == 0 ? 0 : width - 4;
+    std::uint64_t vl = 0;
+    hart_->read_csr(0xc20, vl);
+    for (std::uint64_t i = 0; i < vl; ++i) {
+        const std::uint64_t byte = (bits >> 20 & 31) * kVlenBytes + (i << log2);
+        if (byte >= 32 * kVlenBytes)
+            return false;
+        std::uint64_t index = 0;
+        std::memcpy(&index,
+                    hart_->v(static_cast<unsigned>(byte / kVlenBytes)).data() + byte % kVlenBytes,
+                    1u << log2);
+        if (index > 8192)
+            return false;
+    }
+    return true;
+}
+
 bool RandomProgram::try_bits(std::uint32_t bits) {
+    if (!stays_in_data(bits))
+        return false;
+    std::uint64_t vtype = 0;
+    if (starts_with(instruction_name(decode(bits)), "vf") && hart_->read_csr(0xc21, vtype) &&
+        (vtype >> 3 & 7) == 1)
+        return false; // qemu 7.2 has no Zvfh
     std::array<std::uint8_t, 32 * kVlenBytes> saved;
     if (options_.vector) {
         for (unsigned i = 0; i < 32; ++i)
@@ -463,6 +498,22 @@ std::vector<std::uint8_t> RandomProgram::image_until(unsigned blocks) const {
     if (blocks < block_starts_.size())
         std::memmove(cut.data() + (block_starts_[blocks] - kBase),
                      image_.data() + (finish_at_ - kBase), at_ - finish_at_);
+    return cut;
+}
+
+std::vector<std::uint8_t> RandomProgram::image_keeping(unsigned block, unsigned keep,
+                                                       std::string& last) const {
+    std::vector<std::uint8_t> cut = image_;
+    const std::vector<Emitted>& list = listings_.at(block);
+    for (std::size_t i = keep; i < list.size(); ++i) {
+        const std::uint32_t nop = addi(0, 0, 0);
+        std::memcpy(cut.data() + (list[i].addr - kBase), &nop, 4);
+    }
+    const Emitted& e = list.at(keep - 1);
+    char text[80];
+    std::snprintf(text, sizeof text, "%llx: %08x %s", static_cast<unsigned long long>(e.addr),
+                  e.bits, instruction_name(decode(e.bits)));
+    last = text;
     return cut;
 }
 

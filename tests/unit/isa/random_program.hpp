@@ -44,7 +44,17 @@ class RandomProgram {
     const std::vector<std::uint8_t>& image() const { return image_; }
     /// The image with the program cut after `blocks` blocks (the results keep their size).
     std::vector<std::uint8_t> image_until(unsigned blocks) const;
+    /// The image with a block's instructions from number `keep` on replaced by no-operations; the
+    /// name of instruction `keep` - 1 in `last`.
+    std::vector<std::uint8_t> image_keeping(unsigned block, unsigned keep, std::string& last) const;
+    unsigned length(unsigned block) const {
+        return static_cast<unsigned>(listings_.at(block).size());
+    }
     std::uint64_t result_bytes() const { return std::uint64_t{options_.blocks} * kRegisterBytes; }
+
+    /// Memory as the trial left it, instruction by instruction: a run of the image must end
+    /// likewise.
+    const std::vector<std::uint8_t>& trial() const { return memory_; }
 
     /// "index: encoding name" of the block's random instructions, a line each.
     std::string listing(unsigned block) const;
@@ -76,6 +86,7 @@ class RandomProgram {
     bool try_instruction(const InsnSpec& spec);
     void emit_reserved_pair();
     bool try_bits(std::uint32_t bits);
+    bool stays_in_data(std::uint32_t bits) const;
 
     ProgramOptions options_;
     std::mt19937_64 engine_;
