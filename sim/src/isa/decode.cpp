@@ -23,7 +23,8 @@ class Table {
                           system_insns(), fp_insns(), fp_convert_insns(), vector_config_insns(),
                           vector_memory_insns(), vector_integer_insns(), vector_multiply_insns(),
                           vector_fixed_insns(), vector_widen_insns(), vector_mask_insns(),
-                          vector_permute_insns(), vector_reduce_insns()}) {
+                          vector_permute_insns(), vector_reduce_insns(), vector_fp_insns(),
+                          vector_fp_widen_insns(), vector_fp_convert_insns()}) {
             for (const InsnSpec& spec : part) {
                 buckets_[spec.pattern.match >> 2 & 31].push_back(
                     static_cast<std::uint16_t>(specs_.size()));

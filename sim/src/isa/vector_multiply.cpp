@@ -12,14 +12,16 @@ __extension__ using u128 = unsigned __int128;
 template <class T>
 constexpr unsigned kBits = 8 * sizeof(T);
 
-/// Holds a product of two elements, and is exactly as wide as that takes: g++ 12 vectorises the upper
-/// half of a 16-bit signed product computed in 64 or 128 bits as if it were unsigned.
+/// Holds a product of two elements, and is exactly as wide as that takes: g++ 12 vectorises the
+/// upper half of a 16-bit signed product computed in 64 or 128 bits as if it were unsigned.
 template <class T>
-using SignedProduct = std::conditional_t<
-    sizeof(T) == 8, i128, std::conditional_t<sizeof(T) == 4, std::int64_t, std::int32_t>>;
+using SignedProduct =
+    std::conditional_t<sizeof(T) == 8, i128,
+                       std::conditional_t<sizeof(T) == 4, std::int64_t, std::int32_t>>;
 template <class T>
-using Product = std::conditional_t<
-    sizeof(T) == 8, u128, std::conditional_t<sizeof(T) == 4, std::uint64_t, std::uint32_t>>;
+using Product =
+    std::conditional_t<sizeof(T) == 8, u128,
+                       std::conditional_t<sizeof(T) == 4, std::uint64_t, std::uint32_t>>;
 
 // clang-format off
 struct Mul { template <class T> static T apply(T a, T b) { return static_cast<T>(std::uint64_t{a} * b); } };

@@ -282,6 +282,10 @@ bool RandomProgram::usable(const InsnSpec& spec) const {
     // qemu 7.2 counts on into the upper half when the low word is zero.
     if (any_of(spec.name, {"ctzw"}))
         return false;
+    // qemu 7.2 fails an assertion of its own on the truncating vector conversions.
+    if (starts_with(spec.name, "vf") &&
+        std::string_view(spec.name).find(".rtz.") != std::string_view::npos)
+        return false;
     const bool is_vector = spec.name[0] == 'v';
     if (is_vector && !options_.vector)
         return false;
@@ -423,8 +427,9 @@ bool RandomProgram::try_bits(std::uint32_t bits) {
     if (!stays_in_data(bits))
         return false;
     std::uint64_t vtype = 0;
-    if (starts_with(instruction_name(decode(bits)), "vf") && hart_->read_csr(0xc21, vtype) &&
-        (vtype >> 3 & 7) == 1)
+    const char* name = instruction_name(decode(bits));
+    if ((starts_with(name, "vf") || starts_with(name, "vmf")) && !starts_with(name, "vfirst") &&
+        hart_->read_csr(0xc21, vtype) && (vtype >> 3 & 7) <= 1)
         return false; // qemu 7.2 has no Zvfh
     std::array<std::uint8_t, 32 * kVlenBytes> saved;
     if (options_.vector) {
@@ -502,8 +507,8 @@ std::vector<std::uint8_t> RandomProgram::image_until(unsigned blocks) const {
 }
 
 std::vector<std::uint8_t> RandomProgram::image_keeping(unsigned block, unsigned keep,
-                                                       std::string& last) const {
-    std::vector<std::uint8_t> cut = image_;
+                                                       unsigned blocks, std::string& last) const {
+    std::vector<std::uint8_t> cut = image_until(blocks);
     const std::vector<Emitted>& list = listings_.at(block);
     for (std::size_t i = keep; i < list.size(); ++i) {
         const std::uint32_t nop = addi(0, 0, 0);

@@ -44,9 +44,10 @@ class RandomProgram {
     const std::vector<std::uint8_t>& image() const { return image_; }
     /// The image with the program cut after `blocks` blocks (the results keep their size).
     std::vector<std::uint8_t> image_until(unsigned blocks) const;
-    /// The image with a block's instructions from number `keep` on replaced by no-operations; the
-    /// name of instruction `keep` - 1 in `last`.
-    std::vector<std::uint8_t> image_keeping(unsigned block, unsigned keep, std::string& last) const;
+    /// image_until(blocks) with a block's instructions from number `keep` on replaced by
+    /// no-operations; the name of instruction `keep` - 1 in `last`.
+    std::vector<std::uint8_t> image_keeping(unsigned block, unsigned keep, unsigned blocks,
+                                            std::string& last) const;
     unsigned length(unsigned block) const {
         return static_cast<unsigned>(listings_.at(block).size());
     }
