@@ -30,9 +30,10 @@ void vmv_s_x(Core& c, const Decoded& d) {
     done(c);
 }
 
-/// The f register as an element of the current width; false: that width has no floating point.
+/// The f register as an element of the current width; false: that width has no floating point, or
+/// frm is invalid, which every vector floating-point instruction minds.
 bool f_operand(const Core& c, unsigned reg, std::uint64_t& value) {
-    if (!usable(c) || !c.fp_on || c.vsew == 0)
+    if (!usable(c) || !c.fp_on || c.frm > soft::kRmm || c.vsew == 0)
         return false;
     value = c.vsew == 1   ? fp::unbox<fp::Half>(c.f[reg])
             : c.vsew == 2 ? fp::unbox<fp::Single>(c.f[reg])
@@ -41,7 +42,7 @@ bool f_operand(const Core& c, unsigned reg, std::uint64_t& value) {
 }
 
 void vfmv_f_s(Core& c, const Decoded& d) {
-    if (!usable(c) || !c.fp_on || c.vsew == 0)
+    if (!usable(c) || !c.fp_on || c.frm > soft::kRmm || c.vsew == 0)
         return c.illegal(d);
     occupy(c, 1);
     if (c.vsew == 1)
