@@ -137,8 +137,7 @@ namespace talus::sim {
 #define TALUS_CONFIG_PCIE(X)                                                                       \
     X(gigabytes_per_second, f64, 0.001, 10000)                                                     \
     X(read_latency_ns, u32, 1, 1000000)                                                            \
-    X(write_latency_ns, u32, 1, 1000000)                                                           \
-    X(max_payload_bytes, u32, 64, 4096)
+    X(write_latency_ns, u32, 1, 1000000)
 
 #define TALUS_CONFIG_DMA(X)                                                                        \
     X(chunk_bytes, u32, 64, 1 << 20)                                                               \
