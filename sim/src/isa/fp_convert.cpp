@@ -74,7 +74,7 @@ using Wu = std::uint32_t;
 using L = std::int64_t;
 using Lu = std::uint64_t;
 
-#define TALUS_FP_ROWS(suffix, fmt, F)                                                              \
+#define TALUS_FP_ROWS(suffix, width, fmt, F)                                                       \
     {"fcvt.w." suffix, "11000" fmt "00000 ----- --- ----- 1010011", Format::kFToX, to_int<W, F>},  \
         {"fcvt.wu." suffix, "11000" fmt "00001 ----- --- ----- 1010011", Format::kFToX,            \
          to_int<Wu, F>},                                                                           \
@@ -90,17 +90,17 @@ using Lu = std::uint64_t;
          from_int<F, L>},                                                                          \
         {"fcvt." suffix ".lu", "11010" fmt "00011 ----- --- ----- 1010011", Format::kXToF,         \
          from_int<F, Lu>},                                                                         \
-        {"fmv.x." suffix, "11100" fmt "00000 ----- 000 ----- 1010011", Format::kFToX,              \
+        {"fmv.x." width, "11100" fmt "00000 ----- 000 ----- 1010011", Format::kFToX,               \
          move_to_x<F>},                                                                            \
     {                                                                                              \
-        "fmv." suffix ".x", "11110" fmt "00000 ----- 000 ----- 1010011", Format::kXToF,            \
+        "fmv." width ".x", "11110" fmt "00000 ----- 000 ----- 1010011", Format::kXToF,             \
             move_to_f<F>                                                                           \
     }
 
 constexpr InsnSpec kInsns[] = {
-    TALUS_FP_ROWS("s", "00", Single),
-    TALUS_FP_ROWS("d", "01", Double),
-    TALUS_FP_ROWS("h", "10", Half),
+    TALUS_FP_ROWS("s", "w", "00", Single),
+    TALUS_FP_ROWS("d", "d", "01", Double),
+    TALUS_FP_ROWS("h", "h", "10", Half),
     {"fcvt.s.d", "0100000 00001 ----- --- ----- 1010011", Format::kF1, convert<Single, Double>},
     {"fcvt.s.h", "0100000 00010 ----- --- ----- 1010011", Format::kF1, convert<Single, Half>},
     {"fcvt.d.s", "0100001 00000 ----- --- ----- 1010011", Format::kF1, convert<Double, Single>},
