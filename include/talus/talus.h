@@ -279,8 +279,8 @@ typedef struct talus_operator_stats {
     const char* clock;      /**< "simulated", "device", "gpu", "host" */
     uint64_t bytes;         /**< constants, inputs and outputs that the operator must move */
     double flops;           /**< floating-point operations that it must do */
-    /** The larger of flops / peak flops and bytes / peak bandwidth over its time, in 0..1;
-     *  negative when the target publishes no peak. */
+    /** The least time that a published peak allows (arithmetic, scratch SRAM, or DRAM), as a share
+     *  of `seconds`, in 0..1; negative when the target publishes no peaks. */
     double utilisation;
 } talus_operator_stats;
 

@@ -148,8 +148,9 @@ Work work_of(const Graph& graph, const Plan& plan, const NodePlan& planned, std:
     const auto touch = [&](ValueId id) {
         const std::ptrdiff_t at = where.find(graph.place(id).storage);
         if (at >= 0)
-            work.bytes += static_cast<std::uint64_t>(batch * graph.value(id).width) *
-                          kernels::size_of(where.storages[static_cast<std::size_t>(at)].type);
+            work.activation_bytes +=
+                static_cast<std::uint64_t>(batch * graph.value(id).width) *
+                kernels::size_of(where.storages[static_cast<std::size_t>(at)].type);
     };
     for (ValueId input : node.inputs)
         touch(input);
@@ -160,11 +161,12 @@ Work work_of(const Graph& graph, const Plan& plan, const NodePlan& planned, std:
         touch(node.output);
     if (const auto* fc = std::get_if<graph::Fc>(&node.what)) {
         work.flops = 2.0 * samples * static_cast<double>(fc->weight->elements());
-        work.bytes += planned.packed.bytes();
+        work.constant_bytes = planned.packed.bytes();
     } else if (const auto* tbe = std::get_if<graph::Tbe>(&node.what)) {
         const std::uint64_t element = planned.stored == DType::kFloat16 ? 2 : 4;
         const auto looked_up = static_cast<std::uint64_t>(indices);
-        work.bytes += looked_up * (static_cast<std::uint64_t>(tbe->dim) * element + 4);
+        work.constant_bytes = looked_up * static_cast<std::uint64_t>(tbe->dim) * element;
+        work.activation_bytes += looked_up * sizeof(std::int32_t);
         work.flops = static_cast<double>(indices) * static_cast<double>(tbe->dim);
     } else if (const auto* dot = std::get_if<graph::Interaction>(&node.what)) {
         work.flops =

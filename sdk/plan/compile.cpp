@@ -412,7 +412,11 @@ class Compiler {
         std::vector<std::byte> packed(bytes);
         runtime::check(target.prepack(device->handle(), &call.node, packed.data(), &diagnostic),
                        diagnostic, where);
-        planned.packed = runtime::DeviceMemory(device, bytes, Placement::kLarge);
+        // Weights are read by every PE that computes with them, and short rows at random: both cost
+        // DRAM far more than the scratch SRAM. What is larger than this would crowd out activations.
+        constexpr std::size_t kFastConstants = std::size_t{16} << 20;
+        planned.packed = runtime::DeviceMemory(
+            device, bytes, bytes <= kFastConstants ? Placement::kFast : Placement::kLarge);
         upload(*device, planned.packed.address(), packed.data(), bytes);
     }
 

@@ -128,11 +128,13 @@ Plan compile(const graph::Graph& graph, std::vector<runtime::DevicePtr> devices,
 // The plan as text for people.
 std::string explain(const graph::Graph& graph, const Plan& plan);
 
-// Work that a node must do for `batch` samples. `indices`: looked-up rows (tbe).
+// Work that a node must do for `batch` samples, each byte counted once.
 struct Work {
     double flops = 0;
-    std::uint64_t bytes = 0; // constants, inputs and outputs, each once
+    std::uint64_t constant_bytes = 0;   // weights, looked-up rows
+    std::uint64_t activation_bytes = 0; // inputs, outputs, indices
 };
+// `indices`: looked-up rows (tbe).
 Work work_of(const graph::Graph& graph, const Plan& plan, const NodePlan& node, std::int64_t batch,
              std::int64_t indices);
 

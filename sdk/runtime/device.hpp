@@ -23,9 +23,10 @@ struct DeviceInfo {
     bool simulated = false;
     std::uint64_t clock_hz = 0;
     std::uint64_t memory_bytes = 0;
-    double peak_flops = 0;        // FP16 with FP32 accumulation, per second; 0 = not published
-    double peak_memory_bytes = 0; // off-chip bytes per second; 0 = not published
-    const char* clock = "host";   // domain of times
+    double peak_flops = 0;         // FP16 with FP32 accumulation, per second; 0 = not published
+    double peak_scratch_bytes = 0; // on-chip scratch bytes per second; 0 = not published
+    double peak_memory_bytes = 0;  // off-chip bytes per second; 0 = not published
+    const char* clock = "host";    // domain of times
 };
 
 enum class Placement { kFast, kLarge }; // on-chip scratch if it has room, or main device memory

@@ -64,14 +64,12 @@ struct Request::NodeState {
 };
 
 double OperatorStats::utilisation() const {
-    if (seconds <= 0.0 || (peak_flops <= 0.0 && peak_bytes <= 0.0))
+    if (seconds <= 0.0 || peak_flops <= 0.0 || peak_large_bytes <= 0.0 || peak_fast_bytes <= 0.0)
         return -1.0;
-    double share = 0.0;
-    if (peak_flops > 0.0)
-        share = std::max(share, flops / peak_flops / seconds);
-    if (peak_bytes > 0.0)
-        share = std::max(share, static_cast<double>(bytes) / peak_bytes / seconds);
-    return share;
+    const double least =
+        std::max({flops / peak_flops, static_cast<double>(large_bytes) / peak_large_bytes,
+                  static_cast<double>(fast_bytes) / peak_fast_bytes});
+    return least / seconds;
 }
 
 Request::Request(ModelPtr model) : model_(std::move(model)) {
@@ -117,7 +115,8 @@ Request::Request(ModelPtr model) : model_(std::move(model)) {
         stats.precision = planned.precision;
         stats.clock = info.clock;
         stats.peak_flops = info.peak_flops;
-        stats.peak_bytes = info.peak_memory_bytes;
+        stats.peak_large_bytes = info.peak_memory_bytes;
+        stats.peak_fast_bytes = info.peak_scratch_bytes;
         state->slot = operators_.size();
         operators_.push_back(std::move(stats));
         nodes_.push_back(std::move(state));
@@ -532,7 +531,11 @@ void Request::launch(const plan::Step& step, std::int64_t first, std::int64_t ba
     }
     const plan::Work work = plan::work_of(graph, plan, planned, batch, looked_up);
     stats.flops += work.flops;
-    stats.bytes += work.bytes;
+    stats.bytes += work.constant_bytes + work.activation_bytes;
+    (planned.packed.placement() == Placement::kFast ? stats.fast_bytes : stats.large_bytes) +=
+        work.constant_bytes;
+    (state.storages.placement() == Placement::kFast ? stats.fast_bytes : stats.large_bytes) +=
+        work.activation_bytes;
 }
 
 void Request::collect_outputs(std::int64_t first, std::int64_t batch) {

@@ -23,10 +23,14 @@ struct OperatorStats {
     double seconds = 0;
     std::uint64_t bytes = 0;
     double flops = 0;
+    std::uint64_t fast_bytes = 0;  // of `bytes`: those in on-chip memory
+    std::uint64_t large_bytes = 0; // and those in main device memory
     double peak_flops = 0;
-    double peak_bytes = 0;
+    double peak_fast_bytes = 0;
+    double peak_large_bytes = 0;
 
-    // The larger share of either peak that its time attained; negative without a peak or a time.
+    // The least time that a peak allows (arithmetic, on-chip or main memory), as a share of the
+    // time it took; negative without peaks or a time.
     double utilisation() const;
 };
 

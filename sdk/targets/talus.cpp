@@ -256,11 +256,13 @@ class TalusDevice final : public runtime::Device {
         info_.clock_hz = from.clock_hz;
         info_.memory_bytes = from.dram_bytes;
         info_.clock = info_.simulated ? "simulated" : "device";
-        // 1024 FP16 multiply-accumulates per PE and clock, and 16 channels of LPDDR5-6400: the
-        // published figures of the t2 generation (177 TFLOPS, 204.8 GB/s).
+        // The published figures of the t2 generation: 1024 FP16 multiply-accumulates per PE and
+        // clock (177 TFLOPS), 16 channels of LPDDR5-6400 (204.8 GB/s), and 2048 bytes a clock of
+        // shared SRAM (2.7 TB/s).
         info_.peak_flops =
             2.0 * 1024.0 * from.grid_rows * from.grid_cols * static_cast<double>(from.clock_hz);
         info_.peak_memory_bytes = 204.8e9;
+        info_.peak_scratch_bytes = 2048.0 * static_cast<double>(from.clock_hz);
     }
 
     void* allocate(std::size_t bytes, runtime::Placement wanted, runtime::Placement* got) override {

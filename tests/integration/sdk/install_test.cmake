@@ -1,0 +1,28 @@
+# Installs the SDK, builds the example against the install tree with find_package(talus), runs it.
+function(run)
+    execute_process(COMMAND ${ARGN} RESULT_VARIABLE code OUTPUT_VARIABLE out ERROR_VARIABLE err)
+    if(NOT code EQUAL 0)
+        message(FATAL_ERROR "${ARGN}\nfailed (${code}):\n${out}\n${err}")
+    endif()
+    set(output "${out}" PARENT_SCOPE)
+endfunction()
+
+file(REMOVE_RECURSE ${WORK})
+run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix --component sdk)
+set(flags)
+if(SANITIZE) # a program must be instrumented like the library that it loads
+    set(flags "-DCMAKE_CXX_FLAGS=-fsanitize=address,undefined")
+endif()
+run(${CMAKE_COMMAND} -S ${EXAMPLE} -B ${WORK}/build -DCMAKE_PREFIX_PATH=${WORK}/prefix
+    -DCMAKE_CXX_COMPILER=${COMPILER} ${flags})
+run(${CMAKE_COMMAND} --build ${WORK}/build)
+run(${WORK}/build/score ${MODEL} cpu)
+string(REGEX MATCHALL "0\\.[0-9]+ on cpu" probabilities "${output}")
+list(LENGTH probabilities count)
+if(NOT count EQUAL 4)
+    message(FATAL_ERROR "expected four probabilities, got:\n${output}")
+endif()
+file(GLOB_RECURSE headers RELATIVE ${WORK}/prefix/include ${WORK}/prefix/include/*)
+if(NOT headers STREQUAL "talus/talus.h;talus/talus.hpp")
+    message(FATAL_ERROR "the SDK installs other headers than its own: ${headers}")
+endif()
