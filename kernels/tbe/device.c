@@ -15,18 +15,16 @@ struct fetch {
     uint64_t chunks;
 };
 
+static const struct tbe_summary* summary_of(const struct tbe_plan* plan, uint64_t index) {
+    return talus_local_pointer(plan->lengths_at + (uint32_t)(index % RING) * plan->lengths_slot);
+}
+
 static uint32_t total_of(const struct talus_tbe_args* args, const struct tbe_plan* plan,
                          uint64_t index, uint64_t oldest) {
-    const struct tbe_item item = tbe_item_at(args, plan, index);
     if (args->offsets == 0)
-        return item.samples * args->fixed;
+        return tbe_item_at(args, plan, index).samples * args->fixed;
     talus_cb_wait_data(CB_LENGTHS, (uint32_t)(index - oldest + 1) * plan->lengths_slot);
-    const uint32_t* lengths =
-        talus_local_pointer(plan->lengths_at + (uint32_t)(index % RING) * plan->lengths_slot);
-    uint32_t total = 0;
-    for (uint32_t s = 0; s < item.samples; ++s)
-        total += lengths[s];
-    return total;
+    return summary_of(plan, index)->total;
 }
 
 static void fetch_chunk(const struct talus_tbe_args* args, const struct tbe_plan* plan,
@@ -90,53 +88,81 @@ static void send_item(const struct talus_tbe_args* args, const struct tbe_plan* 
         out_row, item->samples);
 }
 
+/* Bags of one index each: their rows become the sums as they are. */
+static void take_rows(const struct talus_tbe_args* args, const struct tbe_plan* plan,
+                      const struct talus_tbe_table* table, uint32_t sum, uint32_t row,
+                      uint32_t rows, int pop) {
+    talus_context_set01(POOL, talus_direct_operand(sum),
+                        talus_cb_operand(CB_ROWS, row * args->row_slot, pop ? plan->rows_slot : 0));
+    talus_context_set(POOL, 2, TALUS_PAIR(args->row_slot, table->width * 4));
+    talus_se_unary(POOL, table->width, rows, TALUS_SE_NONE, (enum talus_cp_type)table->type,
+                   TALUS_CP_FP32);
+}
+
+/* Pools what of a bag of `length` indices is in the chunk: up to `rows` rows from `row` on.
+ * `pooled` counts across chunks and is 0 again when the bag is complete. Returns the rows taken. */
+static uint32_t pool_part(const struct talus_tbe_args* args, const struct tbe_plan* plan,
+                          const struct talus_tbe_table* table, uint32_t sum, uint32_t length,
+                          uint32_t* pooled, uint32_t row, uint32_t rows, uint32_t in_chunk) {
+    const uint32_t pool = args->pooling == TALUS_TBE_MAX ? TALUS_SE_POOL_MAX : TALUS_SE_POOL_SUM;
+    talus_context_set(POOL, 2, TALUS_PAIR(args->row_slot, 0));
+    if (length == 0) {
+        talus_context_set01(POOL, talus_direct_operand(sum), talus_direct_operand(sum));
+        talus_se_row_accumulate(POOL, table->width, 0, TALUS_SE_POOL_SUM, TALUS_CP_FP32, 0);
+        return 0;
+    }
+    const uint32_t taken = tbe_smaller(length - *pooled, rows);
+    talus_context_set01(POOL, talus_direct_operand(sum),
+                        talus_cb_operand(CB_ROWS, row * args->row_slot,
+                                         row + taken == in_chunk ? plan->rows_slot : 0));
+    talus_se_row_accumulate(POOL, table->width, taken, pool, (enum talus_cp_type)table->type,
+                            *pooled != 0);
+    *pooled = *pooled + taken == length ? 0 : *pooled + taken;
+    return taken;
+}
+
 static void pool_rows(const struct talus_tbe_args* args, const struct tbe_plan* plan) {
     struct fetch fetch = {0, total_of(args, plan, 0, 0), 0};
     uint64_t pooled_chunks = 0;
-    const uint32_t pool = args->pooling == TALUS_TBE_MAX ? TALUS_SE_POOL_MAX : TALUS_SE_POOL_SUM;
+    uint32_t pooled = 0; /* indices of the current bag that are in its sum */
     talus_context_set(ROWS, 0, talus_cb_operand(CB_ROWS, 0, plan->rows_slot));
     talus_context_set(ROWS, 2, talus_cb_operand(CB_LIST, 0, plan->list_slot));
     talus_context_set(ROWS, 4, TALUS_CP_INT32);
-    talus_context_set(POOL, 2, TALUS_PAIR(args->row_slot, 0));
     talus_context_set(OUT, 0, talus_cb_operand(CB_OUT, 0, plan->out_slot));
 
     for (uint64_t i = 0; i < plan->count; ++i) {
         const struct tbe_item item = tbe_item_at(args, plan, i);
         const struct talus_tbe_table* table = tbe_table(plan, item.table);
-        const enum talus_cp_type type = (enum talus_cp_type)table->type;
         fetch_ahead(args, plan, &fetch, pooled_chunks, i);
         const uint32_t* lengths = 0;
-        if (args->offsets != 0) /* fetch_ahead has waited for them */
-            lengths =
-                talus_local_pointer(plan->lengths_at + (uint32_t)(i % RING) * plan->lengths_slot);
-        uint32_t left = 0; /* indices of the item that are still to be pooled */
-        for (uint32_t s = 0; s < item.samples; ++s)
-            left += lengths != 0 ? lengths[s] : args->fixed;
+        uint32_t left = item.samples * args->fixed; /* indices still to be pooled */
+        int single = args->fixed == 1;
+        if (args->offsets != 0) { /* fetch_ahead has waited for them */
+            const struct tbe_summary* summary = summary_of(plan, i);
+            lengths = (const uint32_t*)(summary + 1);
+            left = summary->total;
+            single = summary->single != 0;
+        }
         uint32_t row = 0; /* within the chunk */
-        for (uint32_t s = 0; s < item.samples; ++s) {
+        for (uint32_t s = 0; s < item.samples;) {
             const uint32_t sum = plan->sums_at + s * table->width * 4;
-            uint32_t length = lengths != 0 ? lengths[s] : args->fixed;
-            uint32_t started = 0;
-            if (length == 0) {
-                talus_context_set01(POOL, talus_direct_operand(sum), talus_direct_operand(sum));
-                talus_se_row_accumulate(POOL, table->width, 0, TALUS_SE_POOL_SUM, TALUS_CP_FP32, 0);
+            const uint32_t in_chunk = tbe_smaller(args->chunk, row + left);
+            uint32_t rows = in_chunk - row;
+            if (single) {
+                take_rows(args, plan, table, sum, row, rows, row + rows == in_chunk);
+                s += rows;
+            } else {
+                rows = pool_part(args, plan, table, sum, lengths != 0 ? lengths[s] : args->fixed,
+                                 &pooled, row, rows, in_chunk);
+                if (pooled == 0)
+                    ++s;
             }
-            while (length != 0) {
-                const uint32_t in_chunk = tbe_smaller(args->chunk, row + left);
-                const uint32_t rows = tbe_smaller(length, in_chunk - row);
-                const int chunk_ends = row + rows == in_chunk;
-                talus_context_set01(POOL, talus_direct_operand(sum),
-                                    talus_cb_operand(CB_ROWS, row * args->row_slot,
-                                                     chunk_ends ? plan->rows_slot : 0));
-                talus_se_row_accumulate(POOL, table->width, rows, pool, type, started);
-                started = 1;
-                length -= rows;
-                left -= rows;
-                row = chunk_ends ? 0 : row + rows;
-                if (chunk_ends) {
-                    ++pooled_chunks;
-                    fetch_ahead(args, plan, &fetch, pooled_chunks, i);
-                }
+            left -= rows;
+            row += rows;
+            if (row == in_chunk && rows != 0) {
+                row = 0;
+                ++pooled_chunks;
+                fetch_ahead(args, plan, &fetch, pooled_chunks, i);
             }
         }
         send_item(args, plan, &item, table, lengths);

@@ -19,7 +19,7 @@ enum {
     CB_OFFSETS, /* fabric -> core B: a block's offsets */
     CB_RAW,     /* fabric -> core B: a chunk of indices as the caller has them */
     CB_LIST,    /* core B -> FI of core A: a chunk of INT32 rows */
-    CB_LENGTHS, /* core B -> core A: a block's bag lengths, INT32 */
+    CB_LENGTHS, /* core B -> core A: a block's bag lengths, INT32, behind a tbe_summary */
     CB_ROWS,    /* fabric -> SE (or FI out): a chunk of rows */
     CB_OUT      /* SE -> FI out: a block of pooled rows in Y's type */
 };
@@ -33,6 +33,13 @@ struct tbe_plan {
     uint32_t blocks;                                                               /* per table */
     uint64_t first, count;                                                         /* items */
 };
+
+struct tbe_summary {
+    uint32_t total;  /* indices of the item */
+    uint32_t single; /* 1: every bag has one */
+    uint32_t reserved[14];
+};
+_Static_assert(sizeof(struct tbe_summary) == 64, "lengths stay on a 64-byte line of their own");
 
 struct tbe_item {
     uint32_t table;
@@ -54,7 +61,7 @@ TALUS_INLINE struct tbe_plan tbe_make_plan(const struct talus_launch* launch,
     plan.offsets_slot = tbe_align((args->block + 1) * 8);
     plan.raw_slot = tbe_align(args->chunk * 8);
     plan.list_slot = tbe_align(args->chunk * 4);
-    plan.lengths_slot = tbe_align(args->block * 4);
+    plan.lengths_slot = tbe_align((uint32_t)sizeof(struct tbe_summary) + args->block * 4);
     plan.rows_slot = args->chunk * args->row_slot;
     plan.out_slot = tbe_align(args->block * args->widest * 4);
     plan.tables_at =

@@ -124,15 +124,20 @@ static void read_ahead(const struct talus_tbe_args* args, const struct tbe_plan*
 }
 
 static void send_lengths(const struct talus_tbe_args* args, const struct tbe_plan* plan,
-                         const struct tbe_item* item, uint64_t index) {
+                         const struct tbe_item* item, uint64_t index, uint32_t total) {
     const void* offsets = offsets_of(plan, index);
-    int32_t* lengths = talus_cb_wait_space(CB_LENGTHS, plan->lengths_slot);
+    struct tbe_summary* summary = talus_cb_wait_space(CB_LENGTHS, plan->lengths_slot);
+    int32_t* lengths = (int32_t*)(summary + 1);
+    summary->total = total;
+    summary->single = 1;
     for (uint32_t done = 0; done < item->samples;) {
         const size_t vl = __riscv_vsetvl_e64m8(item->samples - done);
         const vint64m8_t length =
             __riscv_vsub_vv_i64m8(load_wide(offsets, args->offset_bytes, done + 1, vl),
                                   load_wide(offsets, args->offset_bytes, done, vl), vl);
         __riscv_vse32_v_i32m4(lengths + done, __riscv_vncvt_x_x_w_i32m4(length, vl), vl);
+        if (__riscv_vfirst_m_b8(__riscv_vmsne_vx_i64m8_b8(length, 1, vl), vl) >= 0)
+            summary->single = 0;
         done += (uint32_t)vl;
     }
     talus_cb_push(CB_LENGTHS, plan->lengths_slot);
@@ -201,7 +206,7 @@ void tbe_resolve_indices(const struct talus_tbe_args* args, const struct tbe_pla
             const void* offsets = offsets_of(plan, i);
             total = (uint32_t)(load_one(offsets, args->offset_bytes, item.samples) -
                                load_one(offsets, args->offset_bytes, 0));
-            send_lengths(args, plan, &item, i);
+            send_lengths(args, plan, &item, i, total);
         }
         for (uint32_t done = 0; done < total; done += args->chunk) {
             read_ahead(args, plan, &reader, checked_chunks, i);

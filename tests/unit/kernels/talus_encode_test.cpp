@@ -187,7 +187,7 @@ TEST(TbeTalus, BuffersFitLocalMemory) {
                     auto align = [](uint64_t bytes) { return (bytes + 63) / 64 * 64; };
                     const uint64_t bytes =
                         align(args.tables * 32) + align(args.block * args.widest * 4) +
-                        4 * align((args.block + 1) * 8) + 4 * align(args.block * 4) +
+                        4 * align((args.block + 1) * 8) + 4 * align(64 + args.block * 4) +
                         4 * align(args.chunk * 8) + 4 * align(args.chunk * 4) +
                         3 * uint64_t{args.chunk} * args.row_slot +
                         2 * align(args.block * args.widest * 4);
