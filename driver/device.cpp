@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <thread>
 
 namespace talus::driver {
 namespace {
@@ -28,6 +29,11 @@ constexpr std::uint16_t kPciCommandBusMaster = 0x4;
 constexpr std::uint32_t kPciCapabilities = 0x34;
 constexpr std::uint8_t kPciCapMsix = 0x11;
 constexpr std::uint16_t kMsixEnable = 0x8000;
+constexpr std::uint8_t kPciCapExpress = 0x10;
+constexpr std::uint32_t kExpressDeviceCap = 0x4;
+constexpr std::uint32_t kExpressFlrCapable = 1u << 28;
+constexpr std::uint32_t kExpressDeviceControl = 0x8;
+constexpr std::uint16_t kExpressInitiateFlr = 0x8000;
 
 template <typename T>
 T config_get(Transport& transport, std::uint32_t offset) {
@@ -88,8 +94,7 @@ Device::Device(std::unique_ptr<Transport> transport, const std::string& name,
         std::snprintf(text, sizeof text, "%04x:%04x", identity & 0xffff, identity >> 16);
         throw Error(TALUS_DRV_PROTOCOL, "device " + name_ + " is a " + text + ", no Talus device");
     }
-    const auto command = config_get<std::uint16_t>(*transport_, kPciCommand);
-    config_set<std::uint16_t>(*transport_, kPciCommand, command | kPciCommandMemory);
+    enable_memory();
     check_contract(registers_, name_);
     if (options_.boot) {
         const std::lock_guard lock(admin_mutex_);
@@ -105,6 +110,15 @@ Device::Device(std::unique_ptr<Transport> transport, const std::string& name,
             boot_firmware(registers_, waiter_, options_.firmware, options_.boot_timeout_us);
             bring_up();
         }
+        return;
+    }
+    // For inspection: what was just switched on gets the time to reach its boot ROM.
+    try {
+        waiter_.until([&] { return registers_.frozen(FROZEN_BOOT_STATE) != TALUS_BOOT_RESET; },
+                      "the boot ROM", options_.boot_timeout_us);
+    } catch (const Error& error) {
+        if (error.status() != TALUS_DRV_TIMEOUT)
+            throw;
     }
 }
 
@@ -127,6 +141,11 @@ void Device::disable_pci() noexcept {
     }
 }
 
+void Device::enable_memory() {
+    const auto command = config_get<std::uint16_t>(*transport_, kPciCommand);
+    config_set<std::uint16_t>(*transport_, kPciCommand, command | kPciCommandMemory);
+}
+
 void Device::enable_pci() {
     if (const std::uint32_t msix = find_capability(*transport_, kPciCapMsix); msix != 0) {
         const auto control = config_get<std::uint16_t>(*transport_, msix + 2);
@@ -135,6 +154,26 @@ void Device::enable_pci() {
     const auto command = config_get<std::uint16_t>(*transport_, kPciCommand);
     config_set<std::uint16_t>(*transport_, kPciCommand,
                               command | kPciCommandMemory | kPciCommandBusMaster);
+}
+
+bool Device::function_level_reset() {
+    const std::uint32_t express = find_capability(*transport_, kPciCapExpress);
+    if (express == 0 || (config_get<std::uint32_t>(*transport_, express + kExpressDeviceCap) &
+                         kExpressFlrCapable) == 0)
+        return false;
+    // Nothing new starts, then everything stops. PCIe gives the function 100 ms, in which it may
+    // answer config reads with all ones; a simulated one is back when the write returns.
+    disable_pci();
+    const auto control = config_get<std::uint16_t>(*transport_, express + kExpressDeviceControl);
+    config_set<std::uint16_t>(*transport_, express + kExpressDeviceControl,
+                              control | kExpressInitiateFlr);
+    for (int tries = 0; tries < 100; ++tries) {
+        if (config_get<std::uint32_t>(*transport_, 0) != 0xffffffffu)
+            return true;
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    throw Error(TALUS_DRV_DEVICE_LOST,
+                "device " + name_ + " is lost: it did not come back from its function-level reset");
 }
 
 void Device::bring_up() {
@@ -270,7 +309,7 @@ talus_cqe Device::admin(talus_sqe command, const char* what) {
     return admin_locked(command, what);
 }
 
-talus_cqe Device::admin_locked(talus_sqe command, const char* what) {
+talus_cqe Device::admin_locked(talus_sqe command, const char* what, std::uint64_t timeout_us) {
     const std::uint64_t tag = 0;
     std::uint32_t cid = 0;
     if (admin_queue_->room() == 0)
@@ -290,7 +329,8 @@ talus_cqe Device::admin_locked(talus_sqe command, const char* what) {
             }
             return true;
         },
-        std::string("admin command ") + what, options_.command_timeout_us, options_.wait_by,
+        std::string("admin command ") + what,
+        timeout_us != 0 ? timeout_us : options_.command_timeout_us, options_.wait_by,
         transport_->irq_count() != 0 ? admin_event_.get() : -1);
     admin_queue_->acknowledge();
     const auto status = static_cast<std::uint16_t>(answer->entry.status >> 1);
@@ -506,7 +546,7 @@ void Device::destroy_queue(IoQueue* queue) {
             try {
                 guard([&] { queue->destroy(); });
             } catch (const Error& error) {
-                hung = error.status() == TALUS_DRV_TIMEOUT;
+                hung = error.status() != TALUS_DRV_DEVICE_LOST;
             }
         }
     }
@@ -537,7 +577,9 @@ void Device::reset() {
         ++epoch_; // queues of before stop here
         ready_ = false;
         try {
-            transport_->reset();
+            if (!function_level_reset())
+                transport_->reset();
+            enable_memory(); // the reset put config space back: until here the BARs read all ones
             {
                 const std::lock_guard lost_lock(lost_mutex_);
                 lost_ = false;
@@ -546,10 +588,11 @@ void Device::reset() {
                 boot_firmware(registers_, waiter_, options_.firmware, options_.boot_timeout_us);
                 bring_up();
             } catch (const Error& error) {
-                if (error.status() != TALUS_DRV_TIMEOUT && error.status() != TALUS_DRV_FIRMWARE)
+                if (error.status() == TALUS_DRV_VERSION_MISMATCH)
                     throw;
                 // The firmware did not survive; the boot ROM always does.
-                reset_to_rom(registers_, waiter_, options_.boot_timeout_us);
+                transport_->reset();
+                enable_memory();
                 boot_firmware(registers_, waiter_, options_.firmware, options_.boot_timeout_us);
                 bring_up();
             }

@@ -30,7 +30,7 @@ struct OpenOptions {
     bool shadow = true;   // use shadow doorbells where the device has them
     WaitBy wait_by = WaitBy::kSleep;
     std::uint64_t boot_timeout_us = 2'000'000;
-    std::uint64_t command_timeout_us = 10'000'000;
+    std::uint64_t command_timeout_us = 1'000'000;
 };
 
 class IoQueue;
@@ -76,15 +76,17 @@ class Device {
     void require_ready();
     void lose(const std::string& reason);
 
+    void enable_memory();
     void enable_pci();
     void disable_pci() noexcept;
-    void bring_up(); // admin queue, identify, shadow pages; holds admin_mutex_
+    bool function_level_reset(); // false where the function can't
+    void bring_up();             // admin queue, identify, shadow pages; holds admin_mutex_
     void identify();
     void accept_identity(const talus_identify& identity);
 
     /// One admin command, waited for. Throws COMMAND_FAILED with the device's reason.
     talus_cqe admin(talus_sqe command, const char* what);
-    talus_cqe admin_locked(talus_sqe command, const char* what);
+    talus_cqe admin_locked(talus_sqe command, const char* what, std::uint64_t timeout_us = 0);
     void window(const DmaRegion& arena, bool added);
     void set_window(std::uint16_t index, std::uint64_t iova, std::uint64_t length);
 
@@ -179,8 +181,10 @@ auto Device::guard(Operation&& operation) {
     try {
         return operation();
     } catch (const Error& error) {
-        if (error.status() == TALUS_DRV_DEVICE_LOST)
+        if (error.status() == TALUS_DRV_DEVICE_LOST) {
             lose(error.what());
+            require_alive(); // throws again, with the last state that was seen
+        }
         throw;
     }
 }

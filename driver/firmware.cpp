@@ -113,7 +113,13 @@ void reset_to_rom(Registers& registers, Waiter& waiter, std::uint64_t timeout_us
 
 void boot_firmware(Registers& registers, Waiter& waiter, const std::string& image_path,
                    std::uint64_t timeout_us) {
-    const auto state = [&] { return registers.frozen(FROZEN_BOOT_STATE); };
+    const auto state = [&] {
+        const std::uint32_t value = registers.frozen(FROZEN_BOOT_STATE);
+        if (value == 0xffffffffu)
+            throw Error(TALUS_DRV_DEVICE_LOST,
+                        "device " + waiter.name() + " is lost: its registers read all ones");
+        return value;
+    };
     const auto settled = [](std::uint32_t s) {
         return s != TALUS_BOOT_RESET && s != TALUS_BOOT_STARTING;
     };

@@ -17,6 +17,9 @@ namespace {
 
 constexpr std::uint64_t kPage = IovaSpace::kPage;
 constexpr std::uint64_t kBounceBytes = std::uint64_t{4} << 20;
+// A simulator that admits host writes only while it rests does not hear of an abort while a kernel
+// spins; then a reset, which it always hears, is the way out.
+constexpr std::uint64_t kAbortTimeoutUs = 10'000;
 constexpr std::uint8_t kDataDomain = 1; // as in device.cpp
 
 Error invalid(const std::string& message) {
@@ -76,7 +79,7 @@ void IoQueue::destroy() {
         abort.u.buffer.qid = static_cast<std::uint16_t>(qid());
         abort.u.buffer.cid = cid;
         try {
-            device_.admin_locked(abort, "ABORT");
+            device_.admin_locked(abort, "ABORT", kAbortTimeoutUs);
         } catch (const Error& error) {
             // It completed meanwhile, or it can't be aborted; deleting the queue waits for it.
             if (error.status() != TALUS_DRV_COMMAND_FAILED)

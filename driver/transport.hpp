@@ -65,7 +65,8 @@ class Transport {
     /// caller's.
     virtual void irq_set(std::uint32_t vector, int eventfd) = 0;
 
-    /// Function-level reset.
+    /// Resets the function by the transport's own means, at least as far as a function-level reset
+    /// goes. (That one itself is a write to config space.) Config space is as after power-on.
     virtual void reset() = 0;
 
     /// Sleeps until `eventfd` is readable or `timeout` has passed, serving the device's requests

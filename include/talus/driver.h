@@ -155,7 +155,7 @@ typedef struct talus_drv_open_options {
     uint32_t completion_mode; /**< talus_drv_completion_mode of queues that do not choose */
     uint32_t reserved;
     uint64_t boot_timeout_us;    /**< device time for the whole boot; 0 = 2 s */
-    uint64_t command_timeout_us; /**< device time a command may take by default; 0 = 10 s */
+    uint64_t command_timeout_us; /**< device time a command may take by default; 0 = 1 s */
 } talus_drv_open_options;
 
 /** Opens a device and boots its firmware if it does not run yet. `options` may be NULL.
@@ -291,7 +291,9 @@ TALUS_DRV_API TALUS_DRV_CHECK talus_drv_status talus_drv_queue_create(
     talus_drv_device* device, const talus_drv_queue_options* options, talus_drv_queue** queue);
 
 /** Aborts what is in flight and destroys the queue. When it returns, the device no longer touches
- *  memory on behalf of this queue. NULL is permitted. */
+ *  memory on behalf of this queue. Where commands in flight can't be aborted within 10 ms of device
+ *  time, the function is reset (as talus_drv_reset does, so other queues end too): give launches a
+ *  timeout_us. NULL is permitted. */
 TALUS_DRV_API void talus_drv_queue_destroy(talus_drv_queue* queue);
 
 typedef enum talus_drv_opcode {

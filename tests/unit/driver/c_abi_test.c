@@ -1,3 +1,4 @@
+#define _POSIX_C_SOURCE 200809L /* setenv */
 /* talus/driver.h from C11: it compiles, its defaults work, and wrong calls come back as errors. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -517,6 +517,7 @@ TEST_P(WorkTest, ResetRecoversAHungDevice) {
     const std::uint64_t before = device_->memory_allocate(TALUS_DRV_DRAM, 64, 0);
     device_->reset();
     EXPECT_EQ(state_.resets, 1u);
+    EXPECT_EQ(state_.fundamental_resets, 0u); // the firmware lives on
     const auto [status, text] = failure([&] { queue_->submit({&command, 1}, {}); });
     EXPECT_EQ(status, TALUS_DRV_DEVICE_LOST);
     EXPECT_MENTIONS(text, "reset");
@@ -529,6 +530,15 @@ TEST_P(WorkTest, ResetRecoversAHungDevice) {
     EXPECT_TRUE(state_.queues[1].live); // nor takes the fresh one with it
     EXPECT_EQ(run(fresh, {copy(TALUS_DRV_COPY_H2D, host.iova, dram, 64)})[0].device_status,
               TALUS_OK);
+}
+
+TEST_P(WorkTest, ResetReplacesFirmwareThatDoesNotSurviveIt) {
+    state_.mute = state_.firmware_is_hung = true;
+    state_.clock_step = 20'000'000;
+    device_->reset();
+    EXPECT_EQ(state_.resets, 1u);
+    EXPECT_EQ(state_.fundamental_resets, 1u);
+    EXPECT_EQ(run(device_->create_queue(4, GetParam().second), {nop()}).size(), 1u);
 }
 
 TEST_P(WorkTest, DestroyAbortsWhatIsInFlight) {

@@ -257,12 +257,22 @@ void FakeTransport::config_read(std::uint32_t offset, std::span<std::byte> data)
     std::memcpy(image.data(), &identity, 4);
     image[0x34] = std::byte{0x40};
     image[0x40] = std::byte{0x11}; // MSI-X
+    image[0x41] = std::byte{0x60};
+    image[0x60] = std::byte{0x10}; // PCI Express, capable of FLR
+    image[0x67] = std::byte{0x10};
     std::memcpy(data.data(), image.data() + offset, data.size());
 }
 
 void FakeTransport::config_write(std::uint32_t offset, std::span<const std::byte> data) {
     enter("config_write");
+    if (offset == 0x68 && (std::to_integer<unsigned>(data[1]) & 0x80) != 0) {
+        ++s_.resets;
+        clear_function();
+        s_.mute = s_.mute && s_.firmware_is_hung;
+        return;
+    }
     std::memcpy(config_.data() + offset, data.data(), data.size());
+    s_.memory_enabled = (std::to_integer<unsigned>(config_[4]) & 0x2) != 0;
     s_.bus_master = (std::to_integer<unsigned>(config_[4]) & 0x4) != 0;
 }
 
@@ -282,7 +292,7 @@ talus_status_page FakeTransport::status() {
 
 std::uint32_t FakeTransport::bar_read32(int bar, std::uint64_t offset) {
     enter("bar_read32");
-    if (s_.all_ones)
+    if (s_.all_ones || !s_.memory_enabled)
         return 0xffffffffu;
     if (bar != TALUS_BAR_REGISTERS)
         return 0;
@@ -345,6 +355,8 @@ void FakeTransport::mailbox(std::uint32_t command) {
 
 void FakeTransport::bar_write32(int bar, std::uint64_t offset, std::uint32_t value) {
     enter("bar_write32");
+    if (!s_.memory_enabled)
+        return;
     if (bar == TALUS_BAR_DOORBELLS) {
         s_.doorbells.push_back({bar, offset, value});
         const auto qid = static_cast<std::uint16_t>(offset / TALUS_DOORBELL_STRIDE);
@@ -434,14 +446,19 @@ void FakeTransport::irq_set(std::uint32_t vector, int eventfd) {
 
 void FakeTransport::reset() {
     enter("reset");
-    ++s_.resets;
+    ++s_.fundamental_resets;
+    clear_function();
+    s_.mute = s_.firmware_is_hung = false;
+    s_.boot_state = TALUS_BOOT_ROM_READY;
+}
+
+void FakeTransport::clear_function() {
     s_.queues = {};
     s_.windows.clear();
     s_.eventfds.clear();
     s_.shadow_iova = s_.event_iova = 0;
-    s_.bus_master = false;
+    s_.bus_master = s_.memory_enabled = false;
     config_[4] = {};
-    s_.mute = false;
     bar0_[std::uint64_t{TALUS_BAR0_CONTROLLER} + CTRL_STATUS] = 0;
 }
 

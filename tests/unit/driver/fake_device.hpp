@@ -35,7 +35,8 @@ struct FakeState {
     std::uint16_t load_status = 0; ///< what the ROM answers
     std::uint16_t verify_status = 0;
     std::uint16_t boot_status = 0;
-    bool boot_hangs = false; ///< STARTING for ever
+    bool boot_hangs = false;       ///< STARTING for ever
+    bool firmware_is_hung = false; ///< stays mute after a function-level reset
     std::uint64_t contract_hash;
     std::uint64_t firmware_contract_hash;
     std::uint32_t abi_version = TALUS_ABI_VERSION;
@@ -79,6 +80,7 @@ struct FakeState {
     std::uint32_t resets = 0;
     std::uint32_t fundamental_resets = 0;
     bool bus_master = false;
+    bool memory_enabled = false; ///< else BARs read all ones
     talus_fault_record fault{};
 
     FakeState();
@@ -123,6 +125,7 @@ class FakeTransport final : public Transport {
 
   private:
     void enter(const char* operation);
+    void clear_function(); // what any reset does
     talus_status_page status();
     void mailbox(std::uint32_t command);
 

@@ -55,7 +55,9 @@ class Rings : public ::testing::Test {
     explicit Rings(std::uint32_t entries = 8)
         : entries_(entries), submission_(entries * TALUS_SQE_BYTES),
           completion_(entries * TALUS_CQE_BYTES), transport_(state_), doorbells_(transport_),
-          pair_(kQid, entries, submission_.data(), completion_.data(), doorbells_) {}
+          pair_(kQid, entries, submission_.data(), completion_.data(), doorbells_) {
+        state_.memory_enabled = true;
+    }
 
     void submit(std::size_t count, std::uint64_t first_tag = 0) {
         std::vector<talus_sqe> commands(count);
