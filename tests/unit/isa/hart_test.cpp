@@ -162,7 +162,7 @@ TEST(Traps, FloatingPointAndVectorsOff) {
     m.hart->write_csr(0x300, 0x2200); // both Initial
     EXPECT_EQ(m.execute(assemble("fmv.w.x")), -1);
     EXPECT_EQ(m.execute(assemble("vsetivli", {.rs1 = 4, .imm = 0})), -1);
-    EXPECT_EQ(m.csr(0x300), 0x8000000a00006600u); // both Dirty, SD, UXL = 2
+    EXPECT_EQ(m.csr(0x300), 0x8000000200006600u); // both Dirty, SD, UXL = 2
 }
 
 TEST(Traps, MisalignedAtomics) {
