@@ -113,13 +113,15 @@ class Compiler {
         held.type = type_on(*plan_.devices[device], storage);
         held.width = graph_.value(storage).width;
         const std::size_t element = kernels::size_of(held.type);
-        // The host reads inputs where the caller has them.
+        // The host reads inputs where the caller has them. What crosses the host link whole is
+        // dense, since the pitch of a narrow row would cross it too.
+        const bool dense =
+            graph_.value(storage).is_input || (device != plan_.host && !read_.contains(storage));
         held.pitch =
-            device == plan_.host && graph_.value(storage).is_input
-                ? held.width
-                : static_cast<std::int64_t>(
-                      rounded(static_cast<std::size_t>(held.width) * element, kPitchBytes) /
-                      element);
+            dense ? held.width
+                  : static_cast<std::int64_t>(
+                        rounded(static_cast<std::size_t>(held.width) * element, kPitchBytes) /
+                        element);
         memory.storages.push_back(held);
     }
 
@@ -413,7 +415,8 @@ class Compiler {
         runtime::check(target.prepack(device->handle(), &call.node, packed.data(), &diagnostic),
                        diagnostic, where);
         // Weights are read by every PE that computes with them, and short rows at random: both cost
-        // DRAM far more than the scratch SRAM. What is larger than this would crowd out activations.
+        // DRAM far more than the scratch SRAM. What is larger than this would crowd out
+        // activations.
         constexpr std::size_t kFastConstants = std::size_t{16} << 20;
         planned.packed = runtime::DeviceMemory(
             device, bytes, bytes <= kFastConstants ? Placement::kFast : Placement::kLarge);

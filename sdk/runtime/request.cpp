@@ -360,15 +360,18 @@ void Request::upload(const plan::Step& step, std::int64_t first, std::int64_t ba
     const std::byte* from = host_rows(step.storage, first, pitch);
     const std::size_t bytes =
         static_cast<std::size_t>(batch * to.pitch) * kernels::size_of(to.type);
-    std::vector<std::byte>& bounce = state.bounce.emplace_back(bytes);
-    copy_rows({bounce.data(), to.type, to.pitch},
-              {const_cast<std::byte*>(from), model_->graph().value(step.storage).type, pitch}, 0,
-              to.width, batch);
+    const graph::DType type = model_->graph().value(step.storage).type;
+    const void* source = from;
+    if (to.type != type || to.pitch != pitch) {
+        std::vector<std::byte>& bounce = state.bounce.emplace_back(bytes);
+        copy_rows({bounce.data(), to.type, to.pitch}, {const_cast<std::byte*>(from), type, pitch},
+                  0, to.width, batch);
+        source = bounce.data();
+    }
     kernels::Diagnostic diagnostic;
     state.busy = true;
-    check(state.device->target().copy(state.stream, device_rows(step.device, step.storage),
-                                      bounce.data(), bytes, kernels::CopyKind::kHostToDevice,
-                                      &diagnostic),
+    check(state.device->target().copy(state.stream, device_rows(step.device, step.storage), source,
+                                      bytes, kernels::CopyKind::kHostToDevice, &diagnostic),
           diagnostic, state.device->info().name);
 }
 
