@@ -43,12 +43,14 @@ void control_panic(const struct trap_frame* frame) {
     mmio_write32(CONTROL_BLOCK(HOSTIF) + HOSTIF_BOOT_STATE, TALUS_BOOT_PANIC);
     CSR_WRITE(mie, 0);
     if (log->capacity != 0) {
+        for (unsigned i = 1; i < 29; i += 4)
+            log_line(log, "%s 0x%X %s 0x%X %s 0x%X %s 0x%X", names[i], frame->x[i], names[i + 1],
+                     frame->x[i + 1], names[i + 2], frame->x[i + 2], names[i + 3], frame->x[i + 3]);
+        log_line(log, "%s 0x%X %s 0x%X %s 0x%X", names[29], frame->x[29], names[30], frame->x[30],
+                 names[31], frame->x[31]);
+        /* Last, because drivers show the last line. */
         log_line(log, "panic: cause %U pc 0x%X tval 0x%X", CSR_READ(mcause), CSR_READ(mepc),
                  CSR_READ(mtval));
-        for (unsigned i = 1; i < 32; i += 4)
-            log_line(log, "%s 0x%X %s 0x%X %s 0x%X %s 0x%X", names[i], frame->x[i], names[i + 1],
-                     frame->x[i + 1], names[i + 2], frame->x[i + 2], i + 3 < 32 ? names[i + 3] : "",
-                     i + 3 < 32 ? frame->x[i + 3] : 0);
         log_drain(log);
     }
     for (;;)
