@@ -65,6 +65,18 @@ _Noreturn void runtime_trap(void) {
     report(&fault);
 }
 
+_Noreturn void runtime_stack_overflow(uint64_t address) {
+    static const char text[] = "stack overflow\n";
+    const struct fault fault = {
+        .status = TALUS_KERNEL_FAULT,
+        .cause = TALUS_CAUSE_STORE_ACCESS,
+        .pc = g_runtime.entry,
+        .tval = address,
+    };
+    runtime_log(text, sizeof(text) - 1);
+    report(&fault);
+}
+
 _Noreturn void runtime_fail(uint32_t code, uint64_t word0, uint64_t word1, uint64_t word2,
                             uint64_t word3) {
     const struct fault fault = {

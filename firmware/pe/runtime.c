@@ -53,6 +53,17 @@ static void build_launch(const struct talus_wq_slot* slot) {
     runtime->record = slot->work.record;
 }
 
+/* The last word of each core's stack keeps a mark. It tells of an overflow after the fact: memory
+ * protection would tell at once, but the stacks lie between memory that kernels use all the time.
+ */
+#define STACK_MARK 0x4b434154534c5554ull
+static const uint32_t kStackEnd[TALUS_CORES_PER_PE] = {TALUS_LOCAL_STACK_A_TOP - 0x1000u,
+                                                       TALUS_LOCAL_STACK_B_TOP - 0x2000u};
+
+static volatile uint64_t* stack_mark(uint32_t core) {
+    return (volatile uint64_t*)(TALUS_LOCAL_BASE + kStackEnd[core]);
+}
+
 /* The kernel on this core, until its commands are complete. A command's fault interrupts at any
  * point. */
 static void run_kernel(uint32_t core) {
@@ -63,6 +74,8 @@ static void run_kernel(uint32_t core) {
     __asm__ volatile("csrsi mstatus, 8" : : : "memory");
     talus_drain(TALUS_ALL_UNITS);
     __asm__ volatile("csrci mstatus, 8" : : : "memory");
+    if (*stack_mark(core) != STACK_MARK)
+        runtime_stack_overflow((uint64_t)stack_mark(core));
 }
 
 /* The job's text was pushed by DMA since this core last fetched from there. */
@@ -106,6 +119,8 @@ static void report_start(void) {
 
 _Noreturn void runtime_core_a(void) {
     runtime_log_init();
+    *stack_mark(TALUS_CORE_A) = STACK_MARK;
+    *stack_mark(TALUS_CORE_B) = STACK_MARK;
     mmio_write32(PE_REGISTER(PE_PEER_INTERRUPT), WAKE_B); /* out of start.S */
     sleep_until(MIP_PEER);                                /* core B is up */
     mmio_write32(PE_REGISTER(PE_PEER_INTERRUPT), 0);

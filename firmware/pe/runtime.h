@@ -28,6 +28,8 @@ _Noreturn void runtime_core_b(void);
 _Noreturn void runtime_trap(void);
 _Noreturn void runtime_fail(uint32_t code, uint64_t word0, uint64_t word1, uint64_t word2,
                             uint64_t word3);
+/* The kernel of this core wrote to the last word of its stack at `address`, or beyond it. */
+_Noreturn void runtime_stack_overflow(uint64_t address);
 void runtime_log(const char* text, uint64_t bytes);
 
 /* Empties the PE's log. */

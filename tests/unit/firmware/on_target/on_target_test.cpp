@@ -315,6 +315,18 @@ TEST_F(OnTarget, LocalMemoryBudget) {
     expect_job_works();
 }
 
+TEST_F(OnTarget, StackOverflow) {
+    const auto completion = run(PROBE_DEEP, 17);
+    EXPECT_EQ(TALUS_STATUS_BASE(completion.device_status), TALUS_KERNEL_FAULT);
+    const auto record = fault();
+    EXPECT_EQ(record.cause, TALUS_CAUSE_STORE_ACCESS);
+    EXPECT_EQ(record.tval, TALUS_LOCAL_BASE + TALUS_LOCAL_STACK_A_TOP - 0x1000);
+    EXPECT_EQ(record.row, 2);
+    EXPECT_EQ(record.col, 1);
+    EXPECT_EQ(record.core, TALUS_CORE_A);
+    expect_job_works();
+}
+
 // A batch stops at its failed command; the next one runs.
 TEST_F(OnTarget, FailedBatch) {
     set_args(PROBE_CB_MISUSE, 0);

@@ -62,6 +62,12 @@ static void __attribute__((noinline)) leave(volatile uint32_t* depth) {
     talus_exit();
 }
 
+static void __attribute__((noinline)) use_stack(void) {
+    volatile uint8_t frame[4608];
+    for (uint32_t i = 0; i < sizeof(frame); ++i)
+        frame[i] = 0x77;
+}
+
 static void run_barrier(const struct talus_launch* launch, const struct probe_args* args) {
     uint64_t* stamps = talus_local_pointer(STAMPS);
     const uint32_t index = talus_pe_index(launch);
@@ -169,6 +175,10 @@ static void probe(const struct talus_launch* launch) {
         break;
     case PROBE_CLEAN:
         talus_result_add(launch, count_litter(launch));
+        break;
+    case PROBE_DEEP:
+        if (chosen && launch->core == TALUS_CORE_A)
+            use_stack();
         break;
     case PROBE_LOCAL_MEMORY:
         (void)talus_local_alloc(&local, 1000, 64);

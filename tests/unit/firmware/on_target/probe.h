@@ -20,6 +20,7 @@ enum probe_mode {
     PROBE_VECTOR,     /* core B sums value + i for i < 1000 with V into the result */
     PROBE_LITTER,     /* leaves circular buffers, semaphores and contexts behind */
     PROBE_CLEAN,      /* adds what it finds of them to the result */
+    PROBE_DEEP,       /* PE `value` core A uses 4.5 KiB of its 4 KiB stack */
     PROBE_LOCAL_MEMORY, /* asks for more than there is */
 };
 
