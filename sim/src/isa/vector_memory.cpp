@@ -35,16 +35,17 @@ std::uint64_t index_of(Core& c, const Decoded& d, const Access& a, std::uint64_t
     return value;
 }
 
+/// `ready` collects when the loaded data is there; likewise below.
 template <bool Load>
-bool move_element(Core& c, std::uint64_t addr, std::uint8_t* at, unsigned log2) {
+bool move_element(Core& c, std::uint64_t addr, std::uint8_t* at, unsigned log2, Cycle& ready) {
     const auto move = [&]<class T>() {
         T value;
         if constexpr (Load) {
-            Cycle ready;
-            if (!c.load(addr, value, ready))
+            Cycle arrival;
+            if (!c.load(addr, value, arrival))
                 return false;
             std::memcpy(at, &value, sizeof value);
-            c.vector_busy = std::max(c.vector_busy, ready);
+            ready = std::max(ready, arrival);
             return true;
         } else {
             std::memcpy(&value, at, sizeof value);
@@ -65,14 +66,14 @@ bool move_element(Core& c, std::uint64_t addr, std::uint8_t* at, unsigned log2) 
 
 /// A contiguous run of bytes in a direct window.
 template <bool Load>
-bool move_direct(Core& c, std::uint64_t addr, std::uint8_t* at, std::uint64_t n) {
+bool move_direct(Core& c, std::uint64_t addr, std::uint8_t* at, std::uint64_t n, Cycle& ready) {
     const DataWindow& w = Load ? c.read_window : c.write_window;
     const std::uint64_t offset = addr - w.base;
     if (offset >= w.span || n > w.span + 7 - offset)
         return false;
     if constexpr (Load) {
         std::memcpy(at, w.host + offset, n);
-        c.vector_busy = std::max(c.vector_busy, c.now + w.latency);
+        ready = std::max(ready, c.now + w.latency);
     } else {
         std::memcpy(w.host + offset, at, n);
     }
@@ -83,7 +84,7 @@ bool move_direct(Core& c, std::uint64_t addr, std::uint8_t* at, std::uint64_t n)
 /// after the last element, or at one whose line did not go through: the caller then goes by
 /// elements, which finds the one at fault.
 template <bool Load>
-bool move_lines(Core& c, const Access& a, std::uint8_t* reg, std::uint64_t& i) {
+bool move_lines(Core& c, const Access& a, std::uint8_t* reg, std::uint64_t& i, Cycle& ready) {
     const Privilege who = c.data_mode();
     const std::uint64_t bytes = (a.count - i) << a.log2;
     const std::uint64_t first = a.base + (i << a.log2);
@@ -107,39 +108,31 @@ bool move_lines(Core& c, const Access& a, std::uint8_t* reg, std::uint64_t& i) {
             break;
         if (!c.accept(result)) {
             c.vstart = i;
+            if (Load)
+                ready = std::max(ready, last);
             return false;
         }
         last = std::max(last, result.done);
         i += n >> a.log2;
     }
     if (Load)
-        c.vector_busy = std::max(c.vector_busy, last);
+        ready = std::max(ready, last);
     else
         c.now = std::max(c.now, last - 1);
     return true;
 }
 
+/// Moves elements from vstart on; at a stop or trap leaves vstart at the first that did not move.
 template <bool Load>
-void transfer(Core& c, const Decoded& d, const Access& a) {
+bool move_all(Core& c, const Decoded& d, const Access& a, bool contiguous, Cycle& ready) {
     std::uint64_t i = c.vstart;
-    const bool contiguous =
-        !a.indexed && a.fields == 1 && a.stride == std::int64_t{1} << a.log2 && a.unmasked;
-    if (i < a.count) {
-        const std::uint64_t total = a.count * a.fields;
-        const std::uint64_t clocks = contiguous
-                                         ? (total << (a.log2 + 3)) / c.timing.vector_lane_bits
-                                         : total / c.timing.vector_elements_per_clock;
-        if (c.now < c.vector_busy)
-            c.now = c.vector_busy;
-        c.vector_busy = c.now + std::max<std::uint64_t>(1, clocks);
-    }
     if (contiguous && i < a.count) {
         std::uint8_t* reg = c.vreg(d.rd);
         const std::uint64_t bytes = (a.count - i) << a.log2;
-        if (move_direct<Load>(c, a.base + (i << a.log2), reg + (i << a.log2), bytes))
+        if (move_direct<Load>(c, a.base + (i << a.log2), reg + (i << a.log2), bytes, ready))
             i = a.count;
-        else if (!a.first_only && !move_lines<Load>(c, a, reg, i))
-            return;
+        else if (!a.first_only && !move_lines<Load>(c, a, reg, i, ready))
+            return false;
     }
     const std::uint8_t* mask = c.vreg(0);
     for (; i < a.count; ++i) {
@@ -149,23 +142,41 @@ void transfer(Core& c, const Decoded& d, const Access& a) {
             a.base + (a.indexed ? index_of(c, d, a, i) : i * static_cast<std::uint64_t>(a.stride));
         for (unsigned field = 0; field < a.fields; ++field) {
             std::uint8_t* at = c.vreg(d.rd + field * a.group) + (i << a.log2);
-            if (move_element<Load>(c, addr + (std::uint64_t{field} << a.log2), at, a.log2))
+            if (move_element<Load>(c, addr + (std::uint64_t{field} << a.log2), at, a.log2, ready))
                 continue;
             if (a.first_only && i > 0 && c.event == HartEvent::kTrap) {
                 c.event = HartEvent::kNone;
                 c.vl = i;
-                c.vstart = 0;
-                c.v_dirty();
-                return;
+                return true;
             }
             c.vstart = i;
-            if (Load)
-                c.v_dirty();
-            return;
+            return false;
         }
     }
-    c.vstart = 0;
-    c.v_dirty();
+    return true;
+}
+
+template <bool Load>
+void transfer(Core& c, const Decoded& d, const Access& a) {
+    const bool contiguous =
+        !a.indexed && a.fields == 1 && a.stride == std::int64_t{1} << a.log2 && a.unmasked;
+    const std::uint64_t total = a.count * a.fields;
+    const std::uint64_t clocks = contiguous ? (total << (a.log2 + 3)) / c.timing.vector_lane_bits
+                                            : total / c.timing.vector_elements_per_clock;
+    c.now = std::max(c.now, c.vector_busy);
+    const Cycle start = c.now;
+    Cycle ready = 0;
+    const bool complete = move_all<Load>(c, d, a, contiguous, ready);
+    // The unit is taken only by what happened: an access that has to wait for global time comes
+    // here again, and must find the clock where it left it.
+    if (complete) {
+        c.vector_busy = std::max(ready, start + std::max<std::uint64_t>(1, clocks));
+        c.vstart = 0;
+    } else {
+        c.vector_busy = std::max(c.vector_busy, ready);
+    }
+    if (complete || ready != 0)
+        c.v_dirty();
 }
 
 /// The element width is the instruction's, EMUL follows. False: illegal.

@@ -252,6 +252,26 @@ TEST(VectorMemory, PortAccessesComeByLine) {
     EXPECT_GE(m.hart->now(), ScriptedPort::kLatency);
 }
 
+/// As the chip's scheduler runs a hart: global time follows it to each stop. A retry must find the
+/// clock where the first attempt left it, or the two never meet.
+TEST(VectorMemory, PortAccessesMeetGlobalTime) {
+    for (const char* name : {"vle32.v", "vse32.v", "vlse32.v", "vluxei32.v", "vle32ff.v"}) {
+        Machine m(true);
+        m.hart->set_x(5, ScriptedPort::kBase);
+        m.hart->set_x(6, 4);
+        m.put(Machine::kBase, {setvl(16, 2), assemble("vadd.vi", {.rd = 8, .rs2 = 8}),
+                               assemble(name, {.rd = 8, .rs1 = 5, .rs2 = 6}), assemble("ecall")});
+        for (unsigned i = 0; i < 16; ++i)
+            set_element<std::uint32_t>(m, 6, i, 4 * i);
+        unsigned stops = 0;
+        Cycle global = 0;
+        while (m.hart->run(m.hart->now() + 256, global) == StopReason::kSync && ++stops < 100)
+            global = m.hart->now();
+        EXPECT_EQ(m.hart->state(), StopReason::kHalted) << name;
+        EXPECT_LT(stops, 4u) << name;
+    }
+}
+
 TEST(VectorMemory, BlockedPortAccessResumes) {
     Machine m(true);
     unsigned calls = 0;
