@@ -16,7 +16,6 @@ extern "C" {
 #include <fstream>
 #include <memory>
 #include <optional>
-#include <regex>
 
 namespace talus::driver {
 namespace {
@@ -162,6 +161,26 @@ std::vector<FoundDevice> discover(const std::string& sysfs) {
 
 namespace {
 
+// "03:00.0" and "0000:03:00.0" as sysfs writes them; empty for anything else.
+std::optional<std::string> canonical_bdf(const std::string& name) {
+    if (name.find_first_not_of("0123456789abcdefABCDEF:.") != std::string::npos)
+        return std::nullopt;
+    const bool with_domain = std::count(name.begin(), name.end(), ':') == 2;
+    const std::string full = with_domain ? name : "0000:" + name;
+    unsigned domain = 0;
+    unsigned bus = 0;
+    unsigned device = 0;
+    unsigned function = 0;
+    int length = 0;
+    if (std::sscanf(full.c_str(), "%8x:%2x:%2x.%1x%n", &domain, &bus, &device, &function,
+                    &length) != 4 ||
+        static_cast<std::size_t>(length) != full.size() || device > 0x1f || function > 7)
+        return std::nullopt;
+    char text[32];
+    std::snprintf(text, sizeof text, "%04x:%02x:%02x.%u", domain, bus, device, function);
+    return text;
+}
+
 Target target_of(const FoundDevice& device) {
     if (!device.socket.empty())
         return {device.bdf, "vfio-user", device.socket};
@@ -182,16 +201,12 @@ Target resolve_target(const std::string& name, const std::string& sysfs) {
     if (wanted == "sim")
         return {"sim", "vfio-user", ""};
 
-    static const std::regex bdf_form("([0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\\.[0-7]");
-    if (std::regex_match(wanted, bdf_form)) {
-        std::string bdf = wanted.find(':') == wanted.rfind(':') ? "0000:" + wanted : wanted;
-        std::transform(bdf.begin(), bdf.end(), bdf.begin(),
-                       [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    if (const auto bdf = canonical_bdf(wanted)) {
         for (const FoundDevice& device : discover(sysfs))
-            if (device.bdf == bdf)
+            if (device.bdf == *bdf)
                 return target_of(device);
         throw Error(TALUS_DRV_NOT_FOUND,
-                    "no Talus device at " + bdf + "; `talus-smi list` shows what is there");
+                    "no Talus device at " + *bdf + "; `talus-smi list` shows what is there");
     }
     std::error_code error;
     if (fs::is_socket(wanted, error))

@@ -185,7 +185,7 @@ TEST_F(DiscoveryTest, UnreadableDeviceDoesNotEndTheProcess) {
 TEST_F(DiscoveryTest, NamesResolve) {
     add("0000:03:00.0", {}, "/run/sim.sock");
     setenv("TALUS_SYSFS", root_.c_str(), 1);
-    for (const char* name : {"0000:03:00.0", "03:00.0"}) {
+    for (const char* name : {"0000:03:00.0", "03:00.0", "3:0.0"}) {
         const Target target = resolve_target(name, "");
         EXPECT_EQ(target.name, "0000:03:00.0");
         EXPECT_EQ(target.transport, "vfio-user");
@@ -196,6 +196,11 @@ TEST_F(DiscoveryTest, NamesResolve) {
     EXPECT_EQ(resolve_target("", "").address, "");
     EXPECT_EQ(resolve_target("03:00.0", "").address, "/run/sim.sock"); // the argument wins
     EXPECT_EQ(failure([] { resolve_target("0000:04:00.0", ""); }).first, TALUS_DRV_NOT_FOUND);
+    // Not BDFs, however close; nor are they files.
+    for (const char* name : {"0000:03:00.8", "03:20.0", "03:00", "03:00.0 ", "0000:03:00.00", ":."})
+        EXPECT_NE(failure([&] { resolve_target(name, ""); }).second.find("neither a BDF"),
+                  std::string::npos)
+            << name;
     EXPECT_EQ(failure([] { resolve_target("/nonexistent", ""); }).first, TALUS_DRV_NOT_FOUND);
 }
 
