@@ -3,67 +3,15 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <set>
 
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
+#include "qemu.hpp"
 #include "random_program.hpp"
 
 namespace talus::sim {
 namespace {
-
-constexpr const char* kQemu =
-    "qemu-riscv64 -cpu "
-    "rv64,v=true,vlen=512,elen=64,vext_spec=v1.0,zba=true,zbb=true,Zfh=true";
-
-bool have_qemu() {
-    return std::system("command -v qemu-riscv64 >/dev/null 2>&1") == 0;
-}
-
-struct Elf64 {
-    unsigned char ident[16] = {0x7f, 'E', 'L', 'F', 2, 1, 1};
-    std::uint16_t type = 2, machine = 243;
-    std::uint32_t version = 1;
-    std::uint64_t entry = RandomProgram::kBase, phoff = 64, shoff = 0;
-    std::uint32_t flags = 5; // RVC, double-float ABI
-    std::uint16_t ehsize = 64, phentsize = 56, phnum = 1, shentsize = 0, shnum = 0, shstrndx = 0;
-    // The one program header.
-    std::uint32_t p_type = 1, p_flags = 7;
-    std::uint64_t p_offset = 4096, p_vaddr = RandomProgram::kBase, p_paddr = RandomProgram::kBase,
-                  p_filesz = RandomProgram::kSize, p_memsz = RandomProgram::kSize, p_align = 4096;
-};
-static_assert(sizeof(Elf64) == 120);
-
-/// The results that qemu writes, or fewer bytes if it died.
-std::vector<std::uint8_t> run_qemu(const std::vector<std::uint8_t>& image, int& status) {
-    char name[] = "/tmp/talus_isa_XXXXXX";
-    const int fd = mkstemp(name);
-    EXPECT_GE(fd, 0);
-    fchmod(fd, 0700);
-    close(fd);
-    {
-        std::ofstream out(name, std::ios::binary);
-        std::vector<char> header(4096);
-        const Elf64 elf;
-        std::memcpy(header.data(), &elf, sizeof elf);
-        out.write(header.data(), 4096);
-        out.write(reinterpret_cast<const char*>(image.data()),
-                  static_cast<std::streamsize>(image.size()));
-    }
-    std::vector<std::uint8_t> results;
-    std::FILE* pipe = popen((std::string(kQemu) + " " + name + " 2>/dev/null").c_str(), "r");
-    std::vector<std::uint8_t> chunk(1 << 16);
-    while (const std::size_t n = std::fread(chunk.data(), 1, chunk.size(), pipe))
-        results.insert(results.end(), chunk.begin(),
-                       chunk.begin() + static_cast<std::ptrdiff_t>(n));
-    status = pclose(pipe);
-    std::filesystem::remove(name);
-    return results;
-}
 
 std::vector<std::uint8_t> run_model(const std::vector<std::uint8_t>& image, bool vector,
                                     std::uint64_t bytes) {
@@ -109,7 +57,7 @@ std::string culprit(const RandomProgram& program, bool vector, unsigned block, u
         const auto image = program.image_keeping(block, keep, blocks, last);
         const auto ours = run_model(image, vector, program.result_bytes());
         int status = 0;
-        const auto theirs = run_qemu(image, status);
+        const auto theirs = run_qemu(image, RandomProgram::kBase, status);
         if (theirs.size() != ours.size() ||
             std::memcmp(ours.data() + at, theirs.data() + at, RandomProgram::kRegisterBytes) != 0)
             return last;
@@ -129,7 +77,7 @@ void compare(const ProgramOptions& options) {
               0)
         << "seed " << options.seed << ": a run differs from single steps";
     int status = 0;
-    const auto theirs = run_qemu(program.image(), status);
+    const auto theirs = run_qemu(program.image(), RandomProgram::kBase, status);
     if (theirs.size() != ours.size()) {
         if (options.blocks == 1) {
             ADD_FAILURE() << "seed " << options.seed << ": qemu does not accept (status " << status
@@ -145,7 +93,8 @@ void compare(const ProgramOptions& options) {
             part.blocks = (good + bad) / 2;
             // Register values are drawn for all blocks first: keep the count, cut the code.
             const auto cut = program.image_until(part.blocks);
-            (run_qemu(cut, status).size() == ours.size() ? good : bad) = part.blocks;
+            (run_qemu(cut, RandomProgram::kBase, status).size() == ours.size() ? good : bad) =
+                part.blocks;
         }
         ADD_FAILURE() << "seed " << options.seed << ": qemu rejects block " << bad - 1 << ", first "
                       << culprit(program, options.vector, bad - 1, bad) << "\n"
