@@ -79,7 +79,8 @@ static uint64_t integers(void) {
     for (unsigned i = 0; i < 129; i++)
         longs[i] = (int64_t)next();
     for (unsigned i = 0; i < 129; i++) {
-        const int64_t d = (int64_t)(next() >> (next() & 63)) | 1;
+        const uint64_t divisor = next();
+        const int64_t d = (int64_t)(divisor >> (next() & 63)) | 1;
         longs[i] = longs[i] / d + longs[i] % d;
         hash = mix(hash, (uint64_t)longs[i]);
         hash = mix(hash, (uint64_t)(((__uint128_t)(uint64_t)longs[i] * (uint64_t)d) >> 64));
@@ -161,8 +162,10 @@ static uint64_t strided(void) {
         uint8_t r, g, b;
     };
     static struct rgb pixels[333];
-    for (unsigned i = 0; i < 333; i++)
-        pixels[i] = (struct rgb){(uint8_t)next(), (uint8_t)next(), (uint8_t)next()};
+    for (unsigned i = 0; i < 333; i++) {
+        const uint64_t colour = next();
+        pixels[i] = (struct rgb){(uint8_t)colour, (uint8_t)(colour >> 8), (uint8_t)(colour >> 16)};
+    }
     uint32_t r = 0, g = 0, b = 0;
     for (unsigned i = 0; i < 333; i++) {
         r += pixels[i].r;
