@@ -160,6 +160,18 @@ INSTANTIATE_TEST_SUITE_P(
                            TALUS_DRV_OPEN_DMA_BY_MESSAGE}),
     [](const auto& info) { return info.param.name; });
 
+TEST(DriverSim, DeviceWithoutShadowDoorbellsWorks) {
+    const char* const arguments[] = {"--cap", "shadow=off", nullptr};
+    talus_drv_open_options options = TALUS_DRV_INIT(talus_drv_open_options);
+    options.device = "sim";
+    options.simulator_args = arguments;
+    Session session(options);
+    talus_drv_device_info info = TALUS_DRV_INIT(talus_drv_device_info);
+    ASSERT_DRV_OK(talus_drv_get_info(session.device, &info));
+    EXPECT_EQ(info.shadow_doorbells, 0u);
+    EXPECT_EQ(session.run({nop(1), nop(2)}).size(), 2u);
+}
+
 // ---- Queues ----
 
 TEST(DriverSim, QueuesRunSideBySideAndAreReused) {
