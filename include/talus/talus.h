@@ -282,6 +282,9 @@ typedef struct talus_operator_stats {
     /** The least time that a published peak allows (arithmetic, scratch SRAM, or DRAM), as a share
      *  of `seconds`, in 0..1; negative when the target publishes no peaks. */
     double utilisation;
+    /** Finite values that became infinite in FP16: constants of the node; for "copy in", inputs of
+     *  all runs. */
+    uint64_t overflows;
 } talus_operator_stats;
 
 TALUS_API size_t talus_request_operator_count(const talus_request* request);

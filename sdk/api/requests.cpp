@@ -211,6 +211,7 @@ talus_status talus_request_get_operator(const talus_request* request, size_t ind
         result.bytes = from.bytes;
         result.flops = from.flops;
         result.utilisation = from.utilisation();
+        result.overflows = from.overflows;
         talus::api::deliver(stats, result, "stats");
     });
 }

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/interaction/op.hpp"
 #include "sdk/onnx/lowering.hpp"
 
 namespace talus::onnx {
@@ -12,9 +13,10 @@ using graph::Activation;
 using graph::Function;
 
 // [out, in] from Gemm's or MatMul's B, scaled.
-TensorPtr weight_of(const graph::Tensor& b, bool transposed, float scale) {
+TensorPtr weight_of(const TensorPtr& constant, bool transposed, float scale) {
     if (transposed && scale == 1.0F)
-        return std::make_shared<const graph::Tensor>(b);
+        return constant;
+    const graph::Tensor& b = *constant;
     const auto out = static_cast<std::size_t>(transposed ? b.shape[0] : b.shape[1]);
     const auto in = static_cast<std::size_t>(transposed ? b.shape[1] : b.shape[0]);
     graph::Tensor weight = graph::make_tensor(
@@ -70,7 +72,8 @@ void Lowering::gemm(const OnnxNode& node) {
     if (in == 0 || out == 0)
         unsupported(node, "a layer without inputs or outputs");
     graph::Fc fc;
-    fc.weight = weight_of(*b, transposed, node.real("alpha", 1.0F));
+    charge(node, b->bytes.size());
+    fc.weight = weight_of(b, transposed, node.real("alpha", 1.0F));
     if (has_input(node, 2)) {
         const TensorPtr c = float_constant(node, 2);
         if (c != nullptr)
@@ -103,7 +106,8 @@ void Lowering::matmul(const OnnxNode& node) {
     if (b->shape[0] == 0 || b->shape[1] == 0)
         unsupported(node, "a layer without inputs or outputs");
     graph::Fc fc;
-    fc.weight = weight_of(*b, false, 1.0F);
+    charge(node, b->bytes.size());
+    fc.weight = weight_of(b, false, 1.0F);
     define(node, emit(node, std::move(fc), {x.value}, {x.shape.front(), Dim::known(b->shape[1])}));
 }
 
@@ -114,16 +118,17 @@ void Lowering::interaction(const OnnxNode& node, const Products& products,
     dot.features = features;
     dot.dim = products.of.shape[2].extent;
     bool matches = false;
+    // The count rules out absurd numbers of features before anything of that size is built.
+    const auto given = static_cast<std::int64_t>(pairs.size());
     for (const bool diagonal : {false, true}) {
-        std::vector<std::int64_t> lower;
-        for (std::int64_t i = 0; i < features; ++i)
-            for (std::int64_t j = 0; j < i + (diagonal ? 1 : 0); ++j)
-                lower.push_back(i * features + j);
-        // The products are symmetric: <f_i, f_j> may be taken at (i, j) or (j, i).
-        bool same = lower.size() == pairs.size();
-        for (std::size_t p = 0; same && p < pairs.size(); ++p)
-            same = pairs[p] == lower[p] ||
-                   pairs[p] == (lower[p] % features) * features + lower[p] / features;
+        if (features > INT32_MAX || kernels::interaction::pair_count(features, diagonal) != given)
+            continue;
+        bool same = true;
+        std::size_t p = 0;
+        for (std::int64_t i = 0; same && i < features; ++i)
+            for (std::int64_t j = 0; same && j < i + (diagonal ? 1 : 0); ++j, ++p)
+                // The products are symmetric: <f_i, f_j> may be taken at (i, j) or (j, i).
+                same = pairs[p] == i * features + j || pairs[p] == j * features + i;
         if (same) {
             dot.diagonal = diagonal;
             matches = true;

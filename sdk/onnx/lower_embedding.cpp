@@ -15,6 +15,8 @@ using graph::IndexSource;
 using graph::Pooling;
 using graph::Table;
 
+constexpr std::int64_t kMaxLookups = 1 << 16; // unpooled, of one node and sample
+
 Pooling pooling_of(const std::string& op) {
     return op == "ReduceSum" ? Pooling::kSum : op == "ReduceMean" ? Pooling::kMean : Pooling::kMax;
 }
@@ -50,6 +52,9 @@ Dense Lowering::embed_rows(const Rows& rows) {
     origin.name = rows.node;
     graph::Tbe tbe;
     tbe.dim = rows.table->shape[1];
+    if (rows.source.count > kMaxLookups)
+        fail(TALUS_ERROR_UNSUPPORTED, "node '{}' (Gather) looks up {} rows a sample (limit {})",
+             rows.node, rows.source.count, kMaxLookups);
     for (std::int64_t c = 0; c < rows.source.count; ++c) {
         IndexSource column = rows.source;
         column.column += c;

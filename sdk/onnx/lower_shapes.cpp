@@ -161,6 +161,7 @@ void Lowering::cast(const OnnxNode& node) {
             unsupported(node, fmt::format("constant from {} to type {}",
                                           kernels::name_of(constant->tensor->type),
                                           static_cast<int>(type)));
+        charge(node, constant->tensor->bytes.size());
         return define(node, Constant{cast_constant(*constant->tensor, type)});
     }
     const Meaning& what = meaning(node, 0);
@@ -196,6 +197,9 @@ void Lowering::concat(const OnnxNode& node) {
     for (std::size_t i = 0; all_sizes && i < node.inputs.size(); ++i) {
         const auto part = sizes(node, i);
         all_sizes = part.has_value();
+        if (part && joined.size() + part->size() > kMaxShapeElements)
+            fail(TALUS_ERROR_MODEL, "{}: a shape of more than {} elements", node.label(),
+                 kMaxShapeElements);
         if (part)
             joined.insert(joined.end(), part->begin(), part->end());
     }
@@ -400,6 +404,7 @@ void Lowering::transpose(const OnnxNode& node) {
         if (from.type != DType::kFloat32 || from.shape.size() != 2 ||
             (!perm.empty() && perm != std::vector<std::int64_t>{1, 0}))
             unsupported(node, "of a constant that is no float32 matrix");
+        charge(node, from.bytes.size());
         graph::Tensor to = graph::make_tensor(from.name, from.type, {from.shape[1], from.shape[0]});
         const auto rows = static_cast<std::size_t>(from.shape[0]);
         const auto columns = static_cast<std::size_t>(from.shape[1]);

@@ -8,7 +8,7 @@ namespace talus::onnx {
 
 namespace {
 
-constexpr std::size_t kMaxShapeElements = 4096; // of an integer constant that is read as sizes
+constexpr std::size_t kMaxDerivedBytes = std::size_t{8} << 30;
 
 template <typename... Ts>
 struct Overloaded : Ts... {
@@ -318,6 +318,14 @@ graph::Node* Lowering::sole_producer(const OnnxNode& node, std::size_t input) {
         return nullptr;
     const auto producer = producers_.find(activation->value);
     return producer == producers_.end() ? nullptr : &graph_.nodes[producer->second];
+}
+
+void Lowering::charge(const OnnxNode& node, std::size_t bytes) {
+    derived_bytes_ += bytes;
+    if (derived_bytes_ > kMaxDerivedBytes)
+        fail(TALUS_ERROR_MODEL,
+             "{}: the model derives more than {} bytes of constants from its own", node.label(),
+             kMaxDerivedBytes);
 }
 
 TensorPtr Lowering::float_constant(const OnnxNode& node, std::size_t input) const {

@@ -108,6 +108,9 @@ using Meaning =
     std::variant<Constant, Sizes, Dense, Transposed, Products, IndexInput, IndexColumns, Offsets,
                  Rows, LoopIndex, LoopCondition, BagBound, BagIndices, BagRows, PooledBag>;
 
+// Elements of an integer constant or concatenation that is read as sizes.
+constexpr std::size_t kMaxShapeElements = 4096;
+
 // What kind of thing a meaning is, for messages: "a constant", "an activation".
 std::string describe(const Meaning& meaning);
 
@@ -152,6 +155,9 @@ class Lowering {
                Shape shape, DType type = DType::kFloat32);
     // The node that produces an ONNX value nobody else reads, or null: it may be changed.
     graph::Node* sole_producer(const OnnxNode& node, std::size_t input);
+    // Books memory for a constant that is derived from another one, and refuses a model that would
+    // multiply its own size.
+    void charge(const OnnxNode& node, std::size_t bytes);
     TensorPtr float_constant(const OnnxNode& node, std::size_t input) const;
 
     // --- lower_shapes.cpp -----------------------------------------------------------------------
@@ -192,6 +198,7 @@ class Lowering {
     graph::Graph graph_;
     std::map<std::string, Meaning> meanings_;
     std::map<std::string, std::size_t> uses_;
+    std::size_t derived_bytes_ = 0;
     std::map<ValueId, std::size_t> producers_; // index into graph_.nodes
 };
 

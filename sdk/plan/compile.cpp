@@ -5,6 +5,8 @@
 #include <set>
 #include <string_view>
 
+#include <unistd.h>
+
 #include "kernels/common/half.hpp"
 #include "kernels/common/registry.hpp"
 #include "sdk/common/error.hpp"
@@ -20,11 +22,17 @@ using graph::Graph;
 using runtime::DevicePtr;
 using runtime::Placement;
 
-constexpr std::size_t kPitchBytes = 64;     // rows of activations start at multiples of this
-constexpr std::size_t kTableAlignment = 64; // so do tables in the embedding blob
+constexpr std::size_t kPitchBytes = 64; // rows of activations start at multiples of this
+constexpr std::size_t kMaxActivations = std::size_t{1} << 40; // of one request on one device
+constexpr std::size_t kTableAlignment = 64;                   // so do tables in the embedding blob
 
 std::size_t rounded(std::size_t value, std::size_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
+}
+
+std::size_t host_memory() {
+    return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) *
+           static_cast<std::size_t>(sysconf(_SC_PAGE_SIZE));
 }
 
 std::string_view target_part(std::string_view deny) {
@@ -155,6 +163,9 @@ class Compiler {
         for (const graph::Table& table : tbe.tables) {
             const auto [entry, added] = placed.emplace(table.weight.get(), bytes);
             const std::int64_t columns = tbe.dim;
+            if (column + columns > INT32_MAX)
+                fail(TALUS_ERROR_UNSUPPORTED,
+                     "the embeddings of one lookup are more than 2^31 wide");
             planned.tables.push_back({entry->second, table.weight->shape[0],
                                       static_cast<std::int32_t>(tbe.dim),
                                       static_cast<std::int32_t>(column), DType::kFloat32, 0});
@@ -344,6 +355,10 @@ class Compiler {
                                             static_cast<std::size_t>(storage.pitch) *
                                             kernels::size_of(storage.type),
                                         kPitchBytes);
+                if (memory.bytes > kMaxActivations)
+                    fail(TALUS_ERROR_OUT_OF_MEMORY,
+                         "activations of more than {} bytes for a batch of {}", kMaxActivations,
+                         plan_.options.max_batch);
             }
         }
     }
@@ -411,6 +426,10 @@ class Compiler {
                        diagnostic, where);
         if (bytes == 0)
             return;
+        packed_bytes_ += bytes;
+        if (packed_bytes_ > host_memory())
+            fail(TALUS_ERROR_OUT_OF_MEMORY,
+                 "the packed constants exceed this machine's memory ({} bytes)", host_memory());
         std::vector<std::byte> packed(bytes);
         runtime::check(target.prepack(device->handle(), &call.node, packed.data(), &diagnostic),
                        diagnostic, where);
@@ -445,6 +464,7 @@ class Compiler {
     const Graph& graph_;
     Plan plan_;
     std::set<ValueId> read_;
+    std::size_t packed_bytes_ = 0;
     std::map<ValueId, std::vector<Written>> written_;
 };
 

@@ -60,8 +60,11 @@ std::string explain(const graph::Graph& graph, const Plan& plan) {
         }
     for (std::size_t d = 0; d < plan.devices.size(); ++d)
         if (!plan.memory[d].storages.empty())
-            text += fmt::format("activations on {}: {} per request\n", plan.devices[d]->info().name,
-                                bytes_text(plan.memory[d].bytes));
+            text += fmt::format("activations on {}: {} per request{}\n",
+                                plan.devices[d]->info().name, bytes_text(plan.memory[d].bytes),
+                                plan.devices[d]->info().target == "talus"
+                                    ? " (LLS while it has room, else DRAM)"
+                                    : "");
     text += fmt::format("{} copies between host and devices\n", crossings);
     return text;
 }

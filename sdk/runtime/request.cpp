@@ -113,6 +113,7 @@ Request::Request(ModelPtr model) : model_(std::move(model)) {
         stats.op = node.op();
         stats.target = info.name;
         stats.precision = planned.precision;
+        stats.overflows = planned.overflows;
         stats.clock = info.clock;
         stats.peak_flops = info.peak_flops;
         stats.peak_large_bytes = info.peak_memory_bytes;
@@ -364,8 +365,11 @@ void Request::upload(const plan::Step& step, std::int64_t first, std::int64_t ba
     const void* source = from;
     if (to.type != type || to.pitch != pitch) {
         std::vector<std::byte>& bounce = state.bounce.emplace_back(bytes);
-        copy_rows({bounce.data(), to.type, to.pitch}, {const_cast<std::byte*>(from), type, pitch},
-                  0, to.width, batch);
+        const std::uint64_t overflows =
+            copy_rows({bounce.data(), to.type, to.pitch},
+                      {const_cast<std::byte*>(from), type, pitch}, 0, to.width, batch);
+        if (state.copy_slot)
+            operators_[*state.copy_slot].overflows += overflows;
         source = bounce.data();
     }
     kernels::Diagnostic diagnostic;

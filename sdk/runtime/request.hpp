@@ -23,6 +23,7 @@ struct OperatorStats {
     double seconds = 0;
     std::uint64_t bytes = 0;
     double flops = 0;
+    std::uint64_t overflows = 0;
     std::uint64_t fast_bytes = 0;  // of `bytes`: those in on-chip memory
     std::uint64_t large_bytes = 0; // and those in main device memory
     double peak_flops = 0;

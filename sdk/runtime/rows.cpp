@@ -1,5 +1,6 @@
 #include "sdk/runtime/rows.hpp"
 
+#include <cmath>
 #include <cstring>
 
 #include "kernels/common/half.hpp"
@@ -7,9 +8,10 @@
 
 namespace talus::runtime {
 
-void copy_rows(const Rows& to, const Rows& from, std::int64_t begin, std::int64_t end,
-               std::int64_t count) {
+std::uint64_t copy_rows(const Rows& to, const Rows& from, std::int64_t begin, std::int64_t end,
+                        std::int64_t count) {
     using kernels::DType;
+    std::uint64_t overflows = 0;
     const auto element_to = static_cast<std::int64_t>(kernels::size_of(to.type));
     const auto element_from = static_cast<std::int64_t>(kernels::size_of(from.type));
     for (std::int64_t r = 0; r < count; ++r) {
@@ -22,6 +24,7 @@ void copy_rows(const Rows& to, const Rows& from, std::int64_t begin, std::int64_
                 float value = 0;
                 std::memcpy(&value, source + c * 4, 4);
                 const std::uint16_t half = kernels::float_to_half(value);
+                overflows += std::isfinite(value) && (half & 0x7fffU) == 0x7c00U;
                 std::memcpy(target + c * 2, &half, 2);
             }
         } else if (to.type == DType::kFloat32 && from.type == DType::kFloat16) {
@@ -36,6 +39,7 @@ void copy_rows(const Rows& to, const Rows& from, std::int64_t begin, std::int64_
                  kernels::name_of(to.type));
         }
     }
+    return overflows;
 }
 
 } // namespace talus::runtime

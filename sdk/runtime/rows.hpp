@@ -15,8 +15,9 @@ struct Rows {
 };
 
 // Copies columns [begin, end) of `count` rows, converting between float32 and float16 (round to
-// nearest even). Other pairs of types must be equal.
-void copy_rows(const Rows& to, const Rows& from, std::int64_t begin, std::int64_t end,
-               std::int64_t count);
+// nearest even). Other pairs of types must be equal. Returns how many finite values became
+// infinite.
+std::uint64_t copy_rows(const Rows& to, const Rows& from, std::int64_t begin, std::int64_t end,
+                        std::int64_t count);
 
 } // namespace talus::runtime

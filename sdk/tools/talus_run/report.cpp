@@ -101,6 +101,10 @@ void print_summary(const Summary& summary) {
                    shortened(stats.name, 36), stats.op, shortened(stats.target, 20), stats.launches,
                    stats.device_cycles > 0 ? fmt::to_string(stats.device_cycles) : "-",
                    stats.seconds * 1e6, stats.bytes, share(stats.utilisation));
+    for (const talus_operator_stats& stats : summary.operators)
+        if (stats.overflows > 0)
+            fmt::print("WARNING: {}: {} values became infinite in FP16\n", stats.name,
+                       stats.overflows);
     fmt::print("rows {}", summary.rows);
     if (summary.auc)
         fmt::print("  AUC {:.4f}", *summary.auc);

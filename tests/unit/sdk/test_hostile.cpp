@@ -162,6 +162,44 @@ TEST(Hostile, HugeActivationsAreRefused) {
     EXPECT_CONTAINS(refused(g), "too large");
 }
 
+// Small files that ask for enormous work.
+TEST(Hostile, AmplificationIsBounded) {
+    GraphBuilder shapes; // every node doubles the shape
+    shapes.input("x", kFloat, {"batch", 2});
+    shapes.ints("s0", {2}, {1, 1});
+    for (int i = 0; i < 64; ++i)
+        shapes.node("Concat", {fmt::format("s{}", i), fmt::format("s{}", i)},
+                    {fmt::format("s{}", i + 1)}, {Attr::integer("axis", 0)});
+    shapes.node("Reshape", {"x", "s64"}, {"y"});
+    shapes.output("y");
+    EXPECT_CONTAINS(refused(shapes), "4096 elements");
+
+    GraphBuilder widths; // every node doubles the activation
+    widths.input("v0", kFloat, {"batch", 2});
+    for (int i = 0; i < 64; ++i)
+        widths.node("Concat", {fmt::format("v{}", i), fmt::format("v{}", i)},
+                    {fmt::format("v{}", i + 1)}, {Attr::integer("axis", 1)});
+    widths.output("v64");
+    EXPECT_CONTAINS(refused(widths), "too large");
+
+    GraphBuilder lookups;
+    lookups.input("i", 7, {"batch", 2000000000});
+    lookups.floats("table", {1, 1}, {1});
+    lookups.node("Gather", {"table", "i"}, {"y"}, {Attr::integer("axis", 0)});
+    lookups.output("y");
+    EXPECT_CONTAINS(refused(lookups, TALUS_ERROR_UNSUPPORTED), "2000000000 rows a sample");
+
+    GraphBuilder features;
+    features.input("x", kFloat, {"batch", 2000000000, 1});
+    features.node("Transpose", {"x"}, {"t"}, {Attr::list("perm", {0, 2, 1})});
+    features.node("MatMul", {"x", "t"}, {"z"});
+    features.node("Flatten", {"z"}, {"f"}, {Attr::integer("axis", 1)});
+    features.ints("pairs", {1}, {1});
+    features.node("Gather", {"f", "pairs"}, {"y"}, {Attr::integer("axis", 1)});
+    features.output("y");
+    EXPECT_CONTAINS(refused(features, TALUS_ERROR_UNSUPPORTED), "lower triangle");
+}
+
 TEST(Hostile, WrongOpset) {
     GraphBuilder g;
     g.input("x", kFloat, {"batch", 2});
