@@ -278,7 +278,7 @@ TEST_F(ShadowRings, AdminQueueAlwaysRings) {
 // against a driver that stores tails as fast as it can. A lost wake-up stops the device for ever.
 TEST(ShadowRace, NoWakeUpIsLost) {
     constexpr std::uint32_t kEntries = 64;
-    constexpr int kMoves = 200000;
+    constexpr int kMoves = 2000000;
     std::uint32_t shadow[2 * (kQid + 1)] = {};
     std::uint32_t event[2 * (kQid + 1)] = {};
     std::atomic<int> bells{0};
@@ -300,10 +300,11 @@ TEST(ShadowRace, NoWakeUpIsLost) {
             std::atomic_thread_fence(std::memory_order_seq_cst);
             if (__atomic_load_n(&shadow[2 * kQid], __ATOMIC_ACQUIRE) != tail)
                 continue;
-            while (bells.load() == heard) { // asleep
+            for (int spins = 0; bells.load() == heard; ++spins) { // asleep
                 if (stop.load())
                     return;
-                std::this_thread::yield();
+                if (spins > 1000)
+                    std::this_thread::yield();
             }
             heard = bells.load();
         }
@@ -314,6 +315,9 @@ TEST(ShadowRace, NoWakeUpIsLost) {
         const std::uint32_t next = (tail + 1) % kEntries;
         doorbells.submission_tail(kQid, tail, next, kEntries);
         tail = next;
+        // Spread the moves over the device's way from awake to asleep.
+        for (volatile int pause = move * 7 % 61; pause > 0;)
+            pause = pause - 1;
         if (move % 16 == 0) {
             // Let it catch up and fall asleep now and then; a device that can't is stuck.
             const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
