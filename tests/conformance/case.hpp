@@ -78,6 +78,8 @@ struct Case {
     }
 };
 
+constexpr uint8_t kUntouched = 0xa5;
+
 struct Outcome {
     enum Kind { kPassed, kUnsupported, kFailed } kind = kPassed;
     std::string text; // the reason for anything but kPassed
@@ -94,14 +96,23 @@ class Runner {
     Runner& operator=(const Runner&) = delete;
 
     const kernels::Capabilities& capabilities() const;
+    // Runs the case and compares it with the reference.
     Outcome run(Case& test);
+    // Runs the case alone. `result` is the output's whole buffer, kUntouched where nothing was
+    // written. The diagnostic tells of anything but kOk; kUnsupported if the target declines.
+    Status execute(Case& test, std::vector<uint8_t>& result, kernels::Diagnostic& diagnostic);
 
   private:
-    struct Execution;
+    struct Memory;
     const kernels::Target* target_;
     kernels::Device* device_ = nullptr;
     kernels::Stream* stream_ = nullptr;
 };
+
+// Rows of one large batch, computed again in batches of 1, 31, 32 and 33 at several positions, must
+// have the same bits: for fully connected, embedding and interaction. Returns the number of
+// failures.
+int check_batch_invariance(Runner& runner);
 
 // Lazily built, so that memory holds one case at a time.
 using CaseFactory = std::function<Case()>;

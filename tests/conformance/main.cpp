@@ -1,11 +1,12 @@
 // Conformance: operator x target x shapes x types against the FP64 references.
 //
 //   conformance [--target NAME | --optional-target NAME]... [--cuda-library PATH] [--golden FILE]
-//               [--filter OP] [--verbose]
+//               [--filter OP] [--verbose] [--batch-invariance]
 //
-// Without these options every target is tried. A target that cannot be opened on this machine is
-// named with the reason; that fails the run only if it was asked for by --target. Exit 0: all
-// passed.
+// --batch-invariance checks instead that a row's bits do not depend on its batch; the accelerator
+// promises that. Without the other options every target is tried. A target that cannot be opened on
+// this machine is named with the reason; that fails the run only if it was asked for by --target.
+// Exit 0: all passed.
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -32,6 +33,7 @@ struct Options {
     std::string golden;
     std::string filter;
     bool verbose = false;
+    bool batch_invariance = false;
 };
 
 struct Tally {
@@ -48,6 +50,10 @@ Options parse(int argc, char** argv) {
         const std::string option = argv[i];
         if (option == "--verbose") {
             options.verbose = true;
+            continue;
+        }
+        if (option == "--batch-invariance") {
+            options.batch_invariance = true;
             continue;
         }
         if (i + 1 >= argc)
@@ -88,6 +94,8 @@ int run_target(const talus::kernels::Target* target, const Options& options) {
     talus::conformance::Runner runner(target);
     std::printf("%s: %s%s%s\n", target->name, runner.capabilities().name,
                 runner.capabilities().note[0] != '\0' ? ", " : "", runner.capabilities().note);
+    if (options.batch_invariance)
+        return talus::conformance::check_batch_invariance(runner);
     std::map<std::string, Tally> tallies;
     for (const auto& factory : all_cases(options)) {
         Case test = factory();

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstring>
 #include <stdexcept>
+#include <string>
 
 #include "case.hpp"
 #include "kernels/common/element.hpp"
@@ -69,8 +70,6 @@ void fill_halves(Tensor& tensor, Random& random, double low, double high) {
 
 namespace {
 
-constexpr uint8_t kUntouched = 0xa5;
-
 // Largest rounding error of storing `value` in `type`.
 double rounding(DType type, double value) {
     const double magnitude = std::fabs(value);
@@ -87,7 +86,7 @@ double rounding(DType type, double value) {
 }
 
 std::string text(const char* format, auto... arguments) {
-    char buffer[512];
+    char buffer[1024];
     std::snprintf(buffer, sizeof buffer, format, arguments...);
     return buffer;
 }
@@ -158,26 +157,24 @@ Outcome compare(const Case& test, const TensorView& got, const TensorView& want,
 } // namespace
 
 // Device memory of one run, released in any case.
-struct Runner::Execution {
+struct Runner::Memory {
     const Target* target;
     kernels::Device* device;
     std::vector<void*> owned;
 
-    Execution(const Target* t, kernels::Device* d) : target(t), device(d) {}
-    Execution(const Execution&) = delete;
-    Execution& operator=(const Execution&) = delete;
-    ~Execution() {
+    Memory(const Target* t, kernels::Device* d) : target(t), device(d) {}
+    Memory(const Memory&) = delete;
+    Memory& operator=(const Memory&) = delete;
+    ~Memory() {
         for (void* address : owned)
             target->release(device, address);
     }
-    void* take(size_t bytes) {
-        void* address = nullptr;
-        Diagnostic diagnostic;
-        if (target->allocate(device, std::max<size_t>(bytes, 1), &address, &diagnostic) !=
-            Status::kOk)
-            throw std::runtime_error(diagnostic.text);
-        owned.push_back(address);
-        return address;
+    Status take(size_t bytes, void** address, Diagnostic& diagnostic) {
+        const Status status =
+            target->allocate(device, std::max<size_t>(bytes, 1), address, &diagnostic);
+        if (status == Status::kOk)
+            owned.push_back(*address);
+        return status;
     }
 };
 
@@ -200,18 +197,77 @@ const kernels::Capabilities& Runner::capabilities() const {
     return *target_->capabilities(device_);
 }
 
+Status Runner::execute(Case& test, std::vector<uint8_t>& result, Diagnostic& diagnostic) {
+    std::vector<TensorView> inputs;
+    for (Tensor& input : test.inputs)
+        inputs.push_back(input.host());
+    TensorView output = test.output.view;
+    Node node;
+    node.op = test.op.c_str();
+    node.attributes = test.attributes.get();
+    node.inputs = inputs.data();
+    node.input_count = static_cast<int32_t>(inputs.size());
+    node.outputs = &output;
+    node.output_count = 1;
+    Status status = target_->supports(device_, &node, &diagnostic);
+    if (status != Status::kOk)
+        return status;
+
+    Memory memory(target_, device_);
+    auto send = [&](void*& address, const std::vector<uint8_t>& bytes) {
+        status = memory.take(bytes.size(), &address, diagnostic);
+        if (status == Status::kOk)
+            status = target_->copy(stream_, address, bytes.data(), bytes.size(),
+                                   CopyKind::kHostToDevice, &diagnostic);
+        return status == Status::kOk;
+    };
+    size_t packed_bytes = 0;
+    size_t workspace_bytes = 0;
+    status = target_->packed_bytes(device_, &node, &packed_bytes, &diagnostic);
+    if (status == Status::kOk)
+        status = target_->workspace_bytes(device_, &node, &workspace_bytes, &diagnostic);
+    void* packed = nullptr;
+    std::vector<uint8_t> packed_host(packed_bytes);
+    if (status == Status::kOk && packed_bytes > 0) {
+        status = target_->prepack(device_, &node, packed_host.data(), &diagnostic);
+        if (status != Status::kOk || !send(packed, packed_host))
+            return status;
+    }
+    void* workspace = nullptr;
+    if (status == Status::kOk && workspace_bytes > 0)
+        status = memory.take(workspace_bytes, &workspace, diagnostic);
+    for (size_t i = 0; status == Status::kOk && i < test.inputs.size(); ++i) {
+        inputs[i] = test.inputs[i].view;
+        void* address = nullptr;
+        if ((test.constant_inputs >> i & 1U) == 0 && inputs[i].present() &&
+            send(address, test.inputs[i].bytes))
+            inputs[i] = test.inputs[i].at(address);
+    }
+    result.assign(test.output.bytes.size(), kUntouched);
+    void* address = nullptr;
+    if (status != Status::kOk || !send(address, result))
+        return status;
+    output = test.output.at(address);
+    status = target_->launch(stream_, &node, packed, workspace, &diagnostic);
+    if (status == Status::kOk)
+        status = target_->synchronize(stream_, &diagnostic);
+    if (status == Status::kOk)
+        status = target_->copy(stream_, result.data(), address, result.size(),
+                               CopyKind::kDeviceToHost, &diagnostic);
+    return status == Status::kOk ? target_->synchronize(stream_, &diagnostic) : status;
+}
+
 Outcome Runner::run(Case& test) {
     const kernels::RegistryEntry* entry = kernels::find_operator(test.op);
     if (entry == nullptr)
         return {Outcome::kFailed, "no such operator", 0};
     if (entry->op->constant_inputs != test.constant_inputs)
         return {Outcome::kFailed, "the case disagrees about which inputs are constant", 0};
-    Diagnostic diagnostic;
 
     // The reference, dense: float64, or the output's own type where equality is claimed.
-    std::vector<TensorView> host;
+    std::vector<TensorView> inputs;
     for (Tensor& input : test.inputs)
-        host.push_back(input.host());
+        inputs.push_back(input.host());
     Tensor want =
         make_tensor(test.claim == Claim::kBitExact ? test.output.view.dtype : DType::kFloat64,
                     {test.output.view.shape, test.output.view.shape + test.output.view.rank});
@@ -219,87 +275,30 @@ Outcome Runner::run(Case& test) {
     Node node;
     node.op = test.op.c_str();
     node.attributes = test.attributes.get();
-    node.inputs = host.data();
-    node.input_count = static_cast<int32_t>(host.size());
+    node.inputs = inputs.data();
+    node.input_count = static_cast<int32_t>(inputs.size());
     node.outputs = &want_view;
     node.output_count = 1;
-    const Status reference = entry->op->reference(node, &diagnostic);
-    if (reference != test.expected)
+    Diagnostic diagnostic;
+    if (entry->op->reference(node, &diagnostic) != test.expected)
         return {Outcome::kFailed, std::string("reference: ") + diagnostic.text, 0};
 
-    TensorView view = test.output.view;
-    node.outputs = &view;
-    if (target_->supports(device_, &node, &diagnostic) != Status::kOk)
+    std::vector<uint8_t> result;
+    const Status status = execute(test, result, diagnostic);
+    if (status == Status::kUnsupported)
         return {Outcome::kUnsupported, diagnostic.text, 0};
-
-    Execution execution(target_, device_);
-    auto check = [&](Status status, const char* step) {
-        if (status != Status::kOk)
-            throw std::runtime_error(std::string(step) + ": " + diagnostic.text);
-    };
-    try {
-        size_t packed_bytes = 0;
-        size_t workspace_bytes = 0;
-        check(target_->packed_bytes(device_, &node, &packed_bytes, &diagnostic), "packed_bytes");
-        check(target_->workspace_bytes(device_, &node, &workspace_bytes, &diagnostic), "workspace");
-        void* packed = nullptr;
-        std::vector<uint8_t> packed_host(packed_bytes);
-        if (packed_bytes > 0) {
-            check(target_->prepack(device_, &node, packed_host.data(), &diagnostic), "prepack");
-            packed = execution.take(packed_bytes);
-            check(target_->copy(stream_, packed, packed_host.data(), packed_bytes,
-                                CopyKind::kHostToDevice, &diagnostic),
-                  "copy of constants");
-        }
-        void* workspace = workspace_bytes > 0 ? execution.take(workspace_bytes) : nullptr;
-
-        std::vector<TensorView> device_inputs;
-        for (size_t i = 0; i < test.inputs.size(); ++i) {
-            TensorView input = test.inputs[i].view;
-            if ((test.constant_inputs >> i & 1U) == 0 && input.present()) {
-                void* memory = execution.take(test.inputs[i].bytes.size());
-                check(target_->copy(stream_, memory, test.inputs[i].bytes.data(),
-                                    test.inputs[i].bytes.size(), CopyKind::kHostToDevice,
-                                    &diagnostic),
-                      "copy of an input");
-                input = test.inputs[i].at(memory);
-            }
-            device_inputs.push_back(input);
-        }
-        std::vector<uint8_t> result(test.output.bytes.size(), kUntouched);
-        void* output = execution.take(result.size());
-        check(target_->copy(stream_, output, result.data(), result.size(), CopyKind::kHostToDevice,
-                            &diagnostic),
-              "copy of the output");
-        TensorView output_view = test.output.at(output);
-        node.inputs = device_inputs.data();
-        node.outputs = &output_view;
-        Status status = target_->launch(stream_, &node, packed, workspace, &diagnostic);
-        const bool launched = status == Status::kOk;
-        if (launched)
-            status = target_->synchronize(stream_, &diagnostic);
-        if (test.expected != Status::kOk) {
-            if (status != test.expected)
-                return {Outcome::kFailed,
-                        text("status %d instead of %d", static_cast<int>(status),
-                             static_cast<int>(test.expected)),
-                        0};
-            if (std::string(diagnostic.text).find(test.expected_text) == std::string::npos)
-                return {Outcome::kFailed,
-                        text("the message '%s' lacks '%s'", diagnostic.text,
-                             test.expected_text.c_str()),
-                        0};
-            return {};
-        }
-        check(status, launched ? "synchronize" : "launch");
-        check(target_->copy(stream_, result.data(), output, result.size(), CopyKind::kDeviceToHost,
-                            &diagnostic),
-              "copy of the result");
-        check(target_->synchronize(stream_, &diagnostic), "synchronize");
+    if (status != test.expected)
+        return {Outcome::kFailed,
+                text("status %d instead of %d: %s", static_cast<int>(status),
+                     static_cast<int>(test.expected), diagnostic.text),
+                0};
+    if (status == Status::kOk)
         return compare(test, test.output.at(result.data()), want_view, result);
-    } catch (const std::runtime_error& error) {
-        return {Outcome::kFailed, error.what(), 0};
-    }
+    if (std::string(diagnostic.text).find(test.expected_text) == std::string::npos)
+        return {Outcome::kFailed,
+                text("the message '%s' lacks '%s'", diagnostic.text, test.expected_text.c_str()),
+                0};
+    return {};
 }
 
 } // namespace talus::conformance

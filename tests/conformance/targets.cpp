@@ -2,7 +2,7 @@
 
 #include <dlfcn.h>
 
-#if TALUS_CONFORMANCE_SDK
+#if TALUS_CONFORMANCE_TALUS
 #include "sdk/targets/talus_device.hpp"
 #endif
 
@@ -33,8 +33,11 @@ const kernels::Target* load_cuda(const std::string& path, std::string& reason) {
 
 std::vector<std::string> target_names() {
     return {
-#if TALUS_CONFORMANCE_SDK
-        "cpu", "talus", "cuda-bodies",
+#if TALUS_CONFORMANCE_CPU
+        "cpu", "cuda-bodies",
+#endif
+#if TALUS_CONFORMANCE_TALUS
+            "talus",
 #endif
             "cuda"
     };
@@ -42,11 +45,13 @@ std::vector<std::string> target_names() {
 
 const kernels::Target* find_target(const std::string& name, const TargetPaths& paths,
                                    std::string& reason) {
-#if TALUS_CONFORMANCE_SDK
+#if TALUS_CONFORMANCE_CPU
     if (name == "cpu")
         return kernels::cpu_target();
     if (name == "cuda-bodies")
         return cuda_bodies_target();
+#endif
+#if TALUS_CONFORMANCE_TALUS
     if (name == "talus") // the simulated device, unless TALUS_DEVICE names another
         return targets::talus_target();
 #endif
