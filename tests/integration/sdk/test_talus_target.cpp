@@ -1,5 +1,6 @@
 // The talus target below the request layer: device memory, copies, events, and what a failing
 // kernel tells. Runs on the simulated device.
+#include <cmath>
 #include <cstring>
 #include <numeric>
 
@@ -11,6 +12,7 @@
 #include "sdk/runtime/request.hpp"
 #include "sdk/runtime/stream.hpp"
 #include "sdk/targets/targets.hpp"
+#include "tests/unit/sdk/onnx_builder.hpp"
 
 namespace talus::test {
 namespace {
@@ -192,6 +194,39 @@ TEST_F(TalusTarget, KernelFaultsNameKernelPeAndSymbol) {
     // The device goes on.
     copy(y.address(), w.data(), 64, CopyKind::kHostToDevice);
     EXPECT_EQ(synchronize(), Status::kOk) << diagnostic_.text;
+}
+
+// FP16 ends at 65504: what becomes infinite is counted where it happens, and said in the plan.
+TEST_F(TalusTarget, OverflowsToInfinityAreReported) {
+    GraphBuilder g;
+    g.input("x", 1, {"batch", 2});
+    g.floats("w", {2, 2}, {1e6F, 1, 1, -1e6F});
+    g.node("MatMul", {"x", "w"}, {"y"});
+    g.output("y");
+    const auto model = runtime::Model::load(g.model(), {device()}, plan::Options{});
+    EXPECT_NE(model->explanation().find("WARNING: 2 constants overflow fp16"), std::string::npos)
+        << model->explanation();
+    runtime::Request request(model);
+    float x[4] = {1.0F, 2.0F, 70000.0F, 3.0F};
+    talus_tensor tensor = TALUS_INIT(talus_tensor);
+    tensor.dtype = TALUS_FLOAT32;
+    tensor.rank = 2;
+    tensor.shape[0] = 2;
+    tensor.shape[1] = 2;
+    tensor.data = x;
+    request.set_input(0, tensor);
+    request.run();
+    std::uint64_t constants = 0;
+    std::uint64_t inputs = 0;
+    for (const runtime::OperatorStats& stats : request.operators()) {
+        constants += stats.op == "fc" ? stats.overflows : 0;
+        inputs += stats.name == "copy in" ? stats.overflows : 0;
+    }
+    EXPECT_EQ(constants, 2U);
+    EXPECT_EQ(inputs, 1U);
+    const auto* y = static_cast<const float*>(request.output(0).data);
+    EXPECT_EQ(y[0], INFINITY);
+    EXPECT_EQ(y[1], -INFINITY);
 }
 
 // Requests on two streams share one device; every one gets its own results.
