@@ -27,7 +27,8 @@ namespace fs = std::filesystem;
 thread_local std::jmp_buf scan_failed;
 thread_local char scan_error[256];
 
-[[noreturn]] void on_pci_error(char* format, ...) {
+void on_pci_error(char* format, ...) __attribute__((noreturn)); // as libpci's own type has it
+void on_pci_error(char* format, ...) {
     va_list arguments;
     va_start(arguments, format);
     std::vsnprintf(scan_error, sizeof scan_error, format, arguments);

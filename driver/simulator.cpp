@@ -43,6 +43,7 @@ Simulator::Simulator(const std::string& program, const std::vector<std::string>&
     std::vector<std::string> words = {program, "--fd", std::to_string(kChildSocket)};
     words.insert(words.end(), arguments.begin(), arguments.end());
     std::vector<char*> argv;
+    argv.reserve(words.size() + 1);
     for (std::string& word : words)
         argv.push_back(word.data());
     argv.push_back(nullptr);
