@@ -48,7 +48,7 @@ bool is_program(const fs::path& path) {
 std::string find_simulator(const std::string& path) {
     const char* variable = environment("TALUS_SIM");
     if (!path.empty() || variable != nullptr) {
-        const std::string given = !path.empty() ? path : variable;
+        std::string given = !path.empty() ? path : variable;
         if (is_program(given))
             return given;
         throw Error(TALUS_DRV_NOT_FOUND,
@@ -85,7 +85,7 @@ std::string find_firmware(const std::string& path) {
     std::error_code error;
     const char* variable = environment("TALUS_FIRMWARE");
     if (!path.empty() || variable != nullptr) {
-        const std::string given = !path.empty() ? path : variable;
+        std::string given = !path.empty() ? path : variable;
         if (fs::is_regular_file(given, error))
             return given;
         throw Error(TALUS_DRV_NOT_FOUND, "there is no boot image at " + given +
