@@ -16,16 +16,20 @@ struct talus_fc_args {
     uint64_t bias;    /* FP32 [n] */
     uint32_t x_pitch, y_pitch, weights_pitch;
     uint32_t batch, n, k;
-    uint32_t chunk;      /* elements of k in local memory at a time; a multiple of 32 */
+    uint32_t chunk;      /* elements of k that one command moves and multiplies; a multiple of 32 */
     uint32_t block;      /* tiles per side of one PE's block of Y: 1 or 2 */
     uint32_t activation; /* enum talus_se_function */
     uint32_t y_type;     /* enum talus_cp_type: FP16 or FP32 */
-    uint32_t reserved[2];
+    uint32_t x_slots;    /* chunks of X in local memory */
+    uint32_t w_slots;    /* chunks of W in local memory */
+    uint32_t resident;   /* 1: w_slots hold all of k, and W stays for all blocks of its columns */
+    uint32_t reserved;
 };
-TALUS_ASSERT_SIZE(talus_fc_args, 80);
+TALUS_ASSERT_SIZE(talus_fc_args, 88);
 TALUS_ASSERT_OFFSET(talus_fc_args, x_pitch, 32);
 TALUS_ASSERT_OFFSET(talus_fc_args, batch, 44);
 TALUS_ASSERT_OFFSET(talus_fc_args, chunk, 56);
 TALUS_ASSERT_OFFSET(talus_fc_args, y_type, 68);
+TALUS_ASSERT_OFFSET(talus_fc_args, resident, 80);
 
 #endif

@@ -15,7 +15,7 @@
 #include "talus/device/memory.h"
 
 enum { CB_X, CB_W, CB_BIAS, CB_Y };
-#define SLOTS 2u /* per operand: one in use, one in flight */
+#define SLOTS 2u /* of bias and Y: one in use, one in flight */
 
 struct plan {
     uint32_t blocks_m, blocks_n; /* blocks of Y */
@@ -50,16 +50,17 @@ static struct plan make_plan(const struct talus_launch* launch, const struct tal
     return plan;
 }
 
-static void configure_buffers(const struct talus_launch* launch, const struct plan* plan) {
+static void configure(struct talus_local* local, uint32_t cb, uint32_t slot, uint32_t slots) {
+    talus_cb_config(cb, talus_local_alloc(local, slots * slot, 64), slots * slot);
+}
+
+static void configure_buffers(const struct talus_launch* launch, const struct talus_fc_args* args,
+                              const struct plan* plan) {
     struct talus_local local = talus_local_all(launch);
-    talus_cb_config(CB_X, talus_local_alloc(&local, SLOTS * plan->x_slot, 64),
-                    SLOTS * plan->x_slot);
-    talus_cb_config(CB_W, talus_local_alloc(&local, SLOTS * plan->w_slot, 64),
-                    SLOTS * plan->w_slot);
-    talus_cb_config(CB_BIAS, talus_local_alloc(&local, SLOTS * plan->side * 4, 64),
-                    SLOTS * plan->side * 4);
-    talus_cb_config(CB_Y, talus_local_alloc(&local, SLOTS * plan->y_slot, 64),
-                    SLOTS * plan->y_slot);
+    configure(&local, CB_X, plan->x_slot, args->x_slots);
+    configure(&local, CB_W, plan->w_slot, args->w_slots);
+    configure(&local, CB_BIAS, plan->side * 4, SLOTS);
+    configure(&local, CB_Y, plan->y_slot, SLOTS);
 }
 
 static void move_data(const struct talus_fc_args* args, const struct plan* plan) {
@@ -82,7 +83,7 @@ static void move_data(const struct talus_fc_args* args, const struct plan* plan)
         for (uint32_t c = 0; c < plan->chunks; ++c) {
             const uint64_t k = (uint64_t)c * args->chunk;
             const uint32_t bytes = smaller(args->chunk, args->k - (uint32_t)k) * 2;
-            if (new_columns || plan->chunks > 1)
+            if (new_columns || args->resident == 0)
                 talus_dma_in(CB_W, args->weights + (uint64_t)n * args->weights_pitch + k * 2, bytes,
                              columns);
             talus_dma_in(CB_X, args->x + (uint64_t)m * args->x_pitch + k * 2, bytes, rows);
@@ -131,14 +132,16 @@ static void compute(const struct talus_fc_args* args, const struct plan* plan) {
         }
         for (uint32_t c = 0; c < plan->chunks; ++c) {
             const uint32_t k = smaller(args->chunk, args->k - c * args->chunk);
+            /* Weights that go are popped chunk by chunk, so the next is always at the head. */
+            const int pops_w = args->resident == 0 || last_use;
+            const uint32_t w_at = pops_w ? 0 : c * plan->w_slot;
             for (uint32_t t = 0; t <= last_tile; ++t) {
                 const uint32_t tm = t / tiles_n;
                 const uint32_t tn = t % tiles_n;
                 const uint32_t x_pop = t == last_tile ? plan->x_slot : 0;
-                const uint32_t w_pop =
-                    t == last_tile && (plan->chunks > 1 || last_use) ? plan->w_slot : 0;
+                const uint32_t w_pop = t == last_tile && pops_w ? plan->w_slot : 0;
                 talus_context_set01(MULTIPLY, talus_cb_operand(CB_X, tm * tile_bytes, x_pop),
-                                    talus_cb_operand(CB_W, tn * tile_bytes, w_pop));
+                                    talus_cb_operand(CB_W, w_at + tn * tile_bytes, w_pop));
                 talus_dpe_matmul(MULTIPLY, smaller(TALUS_FC_TILE, rows - tm * TALUS_FC_TILE),
                                  smaller(TALUS_FC_TILE, columns - tn * TALUS_FC_TILE), k,
                                  (base + t) & 3, 1, TALUS_CP_FP16);
@@ -173,7 +176,7 @@ TALUS_KERNEL void kernel_main(const struct talus_launch* launch) {
     if (plan.count == 0)
         return;
     if (launch->core == TALUS_CORE_A) {
-        configure_buffers(launch, &plan);
+        configure_buffers(launch, args, &plan);
         talus_core_barrier(launch);
         move_data(args, &plan);
     } else {

@@ -113,6 +113,8 @@ TEST(FcTalus, EncodesAddressesPitchesAndBlocks) {
         EXPECT_EQ(args.weights_pitch, 768U);
         EXPECT_EQ(args.batch, static_cast<uint32_t>(batch));
         EXPECT_EQ(args.chunk, 384U);
+        EXPECT_EQ(args.resident, 1U);
+        EXPECT_GE(args.w_slots, 2U);
         EXPECT_EQ(args.block, batch == 1999 ? 2U : 1U);
     }
 }
