@@ -78,3 +78,4 @@ find_package(Threads REQUIRED)
 # --exclude-libs: the runtime's symbols stay inside.
 target_link_libraries(talus_cuda PRIVATE ${TALUS_CUDART_STATIC} ${CMAKE_DL_LIBS} Threads::Threads rt)
 target_link_options(talus_cuda PRIVATE -Wl,--exclude-libs,ALL -Wl,-z,defs)
+install(TARGETS talus_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})

@@ -22,6 +22,8 @@ foreach(op IN LISTS TALUS_OPERATORS)
     add_custom_command(OUTPUT ${binary} COMMAND ${TALUS_DEVICE_OBJCOPY} -O binary ${elf} ${binary}
                        DEPENDS ${elf} VERBATIM)
     list(APPEND images ${binary})
+    # Only for the names of functions in messages; the code is embedded.
+    install(FILES ${elf} DESTINATION ${CMAKE_INSTALL_DATADIR}/talus/kernels)
     string(APPEND TALUS_IMAGE_DATA
            "TALUS_EMBED(talus_image_${op}, \"${binary}\")\n")
     string(APPEND TALUS_IMAGE_ENTRIES
