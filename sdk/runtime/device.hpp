@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/common/target.hpp"
+#include "sdk/runtime/worker_pool.hpp"
 #include "talus/talus.h"
 
 namespace talus::runtime {
@@ -72,6 +73,8 @@ class Device {
     // What the device says of the work on `stream` since the last call. False if it has no clock of
     // its own to tell.
     virtual bool take_profile(kernels::Stream* stream, DeviceProfile& profile);
+    // Threads that share the rows of a call, or null: its launches are not the caller's work.
+    virtual WorkerPool* workers() { return nullptr; }
 
   protected:
     Device() = default;

@@ -14,6 +14,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr std::size_t kAlignment = 64;
+// Fewer rows than these are not worth a thread's wake-up.
+constexpr std::int64_t kRowsPerWorker = 128;
+
 double seconds_since(Clock::time_point begin) {
     return std::chrono::duration<double>(Clock::now() - begin).count();
 }
@@ -25,7 +29,8 @@ struct Request::DeviceState {
     DevicePtr device;
     kernels::Stream* stream = nullptr;
     DeviceMemory storages;
-    DeviceMemory workspace;
+    DeviceMemory workspace; // one for each worker, at this stride
+    std::size_t workspace_stride = 0;
     std::vector<void*> rows;                    // per storage of the device's plan
     std::vector<std::vector<std::byte>> bounce; // host copies on their way, kept until synchronised
     std::vector<std::size_t> launched;          // node of each launch since the last collection
@@ -89,7 +94,11 @@ Request::Request(ModelPtr model) : model_(std::move(model)) {
                                                         &diagnostic),
                   diagnostic, state->device->info().name);
             state->storages = DeviceMemory(state->device, memory.bytes, Placement::kFast);
-            state->workspace = DeviceMemory(state->device, memory.workspace, Placement::kFast);
+            const std::size_t users =
+                state->device->workers() == nullptr ? 1 : state->device->workers()->workers();
+            state->workspace_stride = (memory.workspace + kAlignment - 1) / kAlignment * kAlignment;
+            state->workspace =
+                DeviceMemory(state->device, users * state->workspace_stride, Placement::kFast);
         }
         auto* base = static_cast<std::byte*>(state->storages.address());
         for (const plan::DeviceStorage& storage : memory.storages)
@@ -506,9 +515,15 @@ void Request::launch(const plan::Step& step, std::int64_t first, std::int64_t ba
     OperatorStats& stats = operators_[node.slot];
     const bool gpu = std::strcmp(state.device->info().clock, "gpu") == 0;
     for (std::size_t i = 0; i < planned.calls(graph); ++i) {
+        if (host) {
+            const Clock::time_point begin = Clock::now();
+            launch_on_host(planned, i, binding, where);
+            stats.seconds += seconds_since(begin);
+            ++stats.launches;
+            continue;
+        }
         plan::Call call = plan.call(graph, planned, i, binding);
         call.bind();
-        const Clock::time_point begin = Clock::now();
         state.busy = true;
         if (gpu) {
             if (state.launched.size() == state.events.size()) {
@@ -533,8 +548,6 @@ void Request::launch(const plan::Step& step, std::int64_t first, std::int64_t ba
                   diagnostic, where);
         state.launched.push_back(step.node);
         ++stats.launches;
-        if (host)
-            stats.seconds += seconds_since(begin);
     }
     const plan::Work work = plan::work_of(graph, plan, planned, batch, looked_up);
     stats.flops += work.flops;
@@ -543,6 +556,57 @@ void Request::launch(const plan::Step& step, std::int64_t first, std::int64_t ba
         work.constant_bytes;
     (state.storages.placement() == Placement::kFast ? stats.fast_bytes : stats.large_bytes) +=
         work.activation_bytes;
+}
+
+void Request::launch_on_host(const plan::NodePlan& planned, std::size_t number,
+                             const plan::Binding& binding, const std::string& where) {
+    const graph::Graph& graph = model_->graph();
+    const plan::Plan& plan = model_->plan();
+    const plan::DevicePlan& memory = plan.memory[planned.device];
+    DeviceState& state = *devices_[planned.device];
+    WorkerPool* pool = state.device->workers();
+    // Offsets of ragged bags count from the first sample of all, so those stay whole.
+    std::size_t parts = 1;
+    if (pool != nullptr && !planned.ragged)
+        parts = std::clamp<std::size_t>(static_cast<std::size_t>(binding.batch / kRowsPerWorker), 1,
+                                        pool->workers());
+    std::vector<kernels::Status> results(parts, kernels::Status::kOk);
+    std::vector<kernels::Diagnostic> diagnostics(parts);
+    const auto run_part = [&](std::size_t part) {
+        const auto share = [&](std::size_t p) {
+            return binding.batch * static_cast<std::int64_t>(p) / static_cast<std::int64_t>(parts);
+        };
+        const std::int64_t first = share(part);
+        plan::Binding rows = binding;
+        rows.batch = share(part + 1) - first;
+        for (std::size_t i = 0; i < rows.storages.size(); ++i) {
+            const plan::DeviceStorage& storage = memory.storages[i];
+            rows.storages[i] =
+                static_cast<std::byte*>(rows.storages[i]) +
+                static_cast<std::size_t>(first * storage.pitch) * kernels::size_of(storage.type);
+        }
+        plan::Call call = plan.call(graph, planned, number, rows);
+        if (!planned.tables.empty() && !planned.ragged) {
+            // [tables, batch, pooling]: a share of the samples of every table.
+            kernels::TensorView& indices = call.inputs[1];
+            indices.data =
+                indices.as<std::byte>() +
+                static_cast<std::size_t>(first * indices.shape[2]) * sizeof(std::int32_t);
+            indices.strides[0] = binding.batch * indices.shape[2];
+        }
+        call.bind();
+        auto* workspace = static_cast<std::byte*>(state.workspace.address());
+        results[part] = state.device->target().launch(
+            state.stream, &call.node, planned.packed.address(),
+            planned.workspace[number] > 0 ? workspace + part * state.workspace_stride : nullptr,
+            &diagnostics[part]);
+    };
+    if (parts == 1)
+        run_part(0);
+    else
+        pool->run(parts, run_part);
+    for (std::size_t part = 0; part < parts; ++part)
+        check(results[part], diagnostics[part], where);
 }
 
 void Request::collect_outputs(std::int64_t first, std::int64_t batch) {

@@ -75,6 +75,9 @@ class Request {
     void upload(const plan::Step& step, std::int64_t first, std::int64_t batch);
     void download(const plan::Step& step, std::int64_t batch);
     void launch(const plan::Step& step, std::int64_t first, std::int64_t batch);
+    // Runs a call on the host's workers, each taking a share of the rows.
+    void launch_on_host(const plan::NodePlan& planned, std::size_t number,
+                        const plan::Binding& binding, const std::string& where);
     void collect_outputs(std::int64_t first, std::int64_t batch);
     void synchronize(std::size_t device);
     // Waits for the devices that still owe the host a storage.

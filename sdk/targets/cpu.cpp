@@ -1,4 +1,7 @@
 // The host's own cores. Linked in; always there.
+#include <algorithm>
+#include <thread>
+
 #include "sdk/common/error.hpp"
 #include "sdk/targets/targets.hpp"
 
@@ -20,6 +23,11 @@ class CpuDevice final : public runtime::Device {
         if (handle_ != nullptr)
             target_->close(handle_);
     }
+
+    runtime::WorkerPool* workers() override { return &pool_; }
+
+  private:
+    runtime::WorkerPool pool_{std::max(std::thread::hardware_concurrency(), 1U)};
 };
 
 } // namespace

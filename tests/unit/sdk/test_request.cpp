@@ -171,6 +171,52 @@ TEST(Request, StatisticsCountWork) {
     EXPECT_TRUE(found);
 }
 
+TEST(WorkerPool, EveryPartRunsOnceWhateverTheCallers) {
+    for (std::size_t workers : {1U, 2U, 5U}) {
+        runtime::WorkerPool pool(workers);
+        std::vector<std::thread> callers;
+        std::atomic<int> wrong = 0;
+        for (int c = 0; c < 3; ++c)
+            callers.emplace_back([&] {
+                for (std::size_t count : {0U, 1U, 3U, 100U}) {
+                    std::vector<std::atomic<int>> ran(count);
+                    pool.run(count, [&](std::size_t part) { ++ran[part]; });
+                    for (const auto& times : ran)
+                        wrong += times != 1;
+                }
+            });
+        for (std::thread& caller : callers)
+            caller.join();
+        EXPECT_EQ(wrong, 0) << workers;
+    }
+}
+
+// Rows that several workers share are the rows that one computes.
+TEST(Request, LargeBatchesAreSharedByWorkers) {
+    GraphBuilder g;
+    g.input("idx", 7, {"batch", 3});
+    g.floats("table", {50, 2}, [] {
+        std::vector<float> rows(100);
+        for (std::size_t i = 0; i < rows.size(); ++i)
+            rows[i] = static_cast<float>(i);
+        return rows;
+    }());
+    g.ints("axes", {1}, {1});
+    g.node("Gather", {"table", "idx"}, {"rows"}, {Attr::integer("axis", 0)});
+    g.node("ReduceSum", {"rows", "axes"}, {"y"}, {Attr::integer("keepdims", 0)});
+    g.output("y");
+    constexpr std::int64_t kRows = 1001;
+    Ints indices;
+    std::vector<float> expected;
+    for (std::int64_t r = 0; r < kRows; ++r) {
+        const Ints bag = {r % 50, r * 7 % 50, r * 13 % 50};
+        indices.insert(indices.end(), bag.begin(), bag.end());
+        for (std::int64_t c = 0; c < 2; ++c)
+            expected.push_back(static_cast<float>(2 * (bag[0] + bag[1] + bag[2]) + 3 * c));
+    }
+    EXPECT_EQ(run(g, {{indices, {kRows, 3}}}), expected);
+}
+
 TEST(Stream, TasksRunInOrderAndMarkersPass) {
     runtime::Stream stream;
     std::vector<int> order;
