@@ -88,7 +88,7 @@ struct Eltwise {
     Function function = Function::kIdentity;
     float low = 0.0F; // clip only
     float high = 0.0F;
-    TensorPtr constant; // other operand of a binary function ([width] or one element), or null
+    TensorPtr constant; // other operand of a binary function, [width], or null
     bool constant_first = false;
 };
 

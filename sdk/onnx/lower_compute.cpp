@@ -170,15 +170,18 @@ void Lowering::binary(const OnnxNode& node) {
     const Dense a = dense(node, first);
     graph::Eltwise eltwise;
     eltwise.function = functions().at(node.op);
-    eltwise.constant_first = constant_first;
+    // Targets repeat a row most readily as the second operand; where the order does not matter, the
+    // constant goes there.
+    eltwise.constant_first = constant_first && (node.op == "Sub" || node.op == "Div");
     if (const TensorPtr constant = float_constant(node, 1 - first)) {
         graph::Node* producer = sole_producer(node, first);
         graph::Fc* fc = producer == nullptr ? nullptr : std::get_if<graph::Fc>(&producer->what);
         const std::int64_t width = graph_.value(a.value).width;
+        charge(node, static_cast<std::size_t>(width) * sizeof(float));
         const TensorPtr row = bias_of(*constant, width, 1.0F);
         const bool fits =
             row != nullptr && a.shape.size() <= 2 && constant->shape.size() <= a.shape.size();
-        if (!fits && constant->elements() != 1)
+        if (row == nullptr || (!fits && constant->elements() != 1))
             unsupported(node,
                         fmt::format("{} with a constant {}; the constant must be one element "
                                     "or one per column",
@@ -192,7 +195,7 @@ void Lowering::binary(const OnnxNode& node) {
         }
         if (graph_.value(a.value).type != DType::kFloat32)
             unsupported(node, "a float32 constant with a float16 activation");
-        eltwise.constant = bias_of(*constant, constant->elements() == 1 ? 1 : width, 1.0F);
+        eltwise.constant = row;
         return define(node, emit(node, std::move(eltwise), {a.value}, a.shape));
     }
     const Dense b = dense(node, 1);

@@ -8,7 +8,7 @@ namespace talus::onnx {
 
 namespace {
 
-constexpr std::size_t kMaxDerivedBytes = std::size_t{8} << 30;
+constexpr std::size_t kMaxDerivedBytes = std::size_t{4} << 30;
 
 template <typename... Ts>
 struct Overloaded : Ts... {

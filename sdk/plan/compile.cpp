@@ -99,13 +99,17 @@ class Compiler {
         for (const graph::Node& node : graph_.nodes)
             for (ValueId input : node.inputs)
                 read_.insert(graph_.place(input).storage);
+        for (const graph::Node& node : graph_.nodes)
+            if (std::holds_alternative<graph::Concat>(node.what) && !node.elided)
+                moved_into_.insert(graph_.place(node.output).storage);
     }
 
-    // Activations are FP16 on the accelerator; a result that nothing reads stays FP32, so that the
-    // last rounding is the host's own.
+    // Activations are FP16 on the accelerator; a result that nothing reads stays FP32 if it is
+    // computed where it lies (a concatenation moves bits, it cannot widen them).
     DType type_on(const runtime::Device& device, ValueId storage) const {
         const graph::Value& value = graph_.value(storage);
-        const bool final_result = !read_.contains(storage) && !value.is_input;
+        const bool final_result =
+            !read_.contains(storage) && !moved_into_.contains(storage) && !value.is_input;
         if (device.info().target == "talus" && value.type == DType::kFloat32 && !final_result)
             return DType::kFloat16;
         return value.type;
@@ -463,7 +467,8 @@ class Compiler {
 
     const Graph& graph_;
     Plan plan_;
-    std::set<ValueId> read_;
+    std::set<ValueId> read_;       // storages that some node reads
+    std::set<ValueId> moved_into_; // storages that a concatenation copies into
     std::size_t packed_bytes_ = 0;
     std::map<ValueId, std::vector<Written>> written_;
 };
