@@ -110,51 +110,49 @@ Status copy(Stream*, void* destination, const void* source, size_t bytes, CopyKi
     return Status::kOk;
 }
 
-// The node's implementation, after its signature has been checked. Outputs keep what the caller
-// set.
-Status resolve(const Node& node, const HostKernel** kernel, Diagnostic* diagnostic) {
+// The node's implementation, after its signature has been checked; null with the status if it
+// fails. Outputs keep what the caller set.
+const HostKernel* resolve(const Node& node, Status& status, Diagnostic* diagnostic) {
     const RegistryEntry* entry = find_operator(node.op);
-    if (entry == nullptr || entry->cpu == nullptr)
-        return fail(diagnostic, Status::kUnsupported, "cpu: there is no operator '%s'", node.op);
-    if (const Status status = entry->op->infer(node, diagnostic); status != Status::kOk)
-        return status;
-    *kernel = entry->cpu;
-    return Status::kOk;
+    if (entry == nullptr || entry->cpu == nullptr) {
+        status = fail(diagnostic, Status::kUnsupported, "cpu: there is no operator '%s'", node.op);
+        return nullptr;
+    }
+    status = entry->op->infer(node, diagnostic);
+    return status == Status::kOk ? entry->cpu : nullptr;
 }
 
 Status supports(const Device*, const Node* node, Diagnostic* reason) {
-    const HostKernel* kernel = nullptr;
-    const Status status = resolve(*node, &kernel, reason);
-    return status != Status::kOk ? status : kernel->supports(*node, reason);
+    Status status = Status::kOk;
+    const HostKernel* kernel = resolve(*node, status, reason);
+    return kernel != nullptr ? kernel->supports(*node, reason) : status;
 }
 
 Status packed_bytes(const Device*, const Node* node, size_t* bytes, Diagnostic* diagnostic) {
-    const HostKernel* kernel = nullptr;
-    const Status status = resolve(*node, &kernel, diagnostic);
-    if (status == Status::kOk)
+    Status status = Status::kOk;
+    if (const HostKernel* kernel = resolve(*node, status, diagnostic); kernel != nullptr)
         *bytes = kernel->packed_bytes(*node);
     return status;
 }
 
 Status prepack(const Device*, const Node* node, void* packed, Diagnostic* diagnostic) {
-    const HostKernel* kernel = nullptr;
-    const Status status = resolve(*node, &kernel, diagnostic);
-    return status != Status::kOk ? status : kernel->prepack(*node, packed, diagnostic);
+    Status status = Status::kOk;
+    const HostKernel* kernel = resolve(*node, status, diagnostic);
+    return kernel != nullptr ? kernel->prepack(*node, packed, diagnostic) : status;
 }
 
 Status workspace_bytes(const Device*, const Node* node, size_t* bytes, Diagnostic* diagnostic) {
-    const HostKernel* kernel = nullptr;
-    const Status status = resolve(*node, &kernel, diagnostic);
-    if (status == Status::kOk)
+    Status status = Status::kOk;
+    if (const HostKernel* kernel = resolve(*node, status, diagnostic); kernel != nullptr)
         *bytes = kernel->workspace_bytes(*node);
     return status;
 }
 
 Status launch(Stream*, const Node* node, const void* packed, void* workspace,
               Diagnostic* diagnostic) {
-    const HostKernel* kernel = nullptr;
-    const Status status = resolve(*node, &kernel, diagnostic);
-    return status != Status::kOk ? status : kernel->launch(*node, packed, workspace, diagnostic);
+    Status status = Status::kOk;
+    const HostKernel* kernel = resolve(*node, status, diagnostic);
+    return kernel != nullptr ? kernel->launch(*node, packed, workspace, diagnostic) : status;
 }
 
 constexpr Target kCpuTarget{sizeof(Target),  kTargetAbi,    "cpu",    open_device,   close_device,

@@ -56,7 +56,7 @@ TALUS_HOST_DEVICE To saturate(From value) {
             return kLow;
         return static_cast<To>(value);
     } else if constexpr (std::is_signed_v<From>) {
-        const int64_t wide = value;
+        const int64_t wide = value; // NOLINT(bugprone-signed-char-misuse): int8_t is a number
         if (wide < 0)
             return kSignedTo ? (wide < static_cast<int64_t>(kLow) ? kLow : static_cast<To>(wide))
                              : To{0};

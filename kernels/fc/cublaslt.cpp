@@ -28,6 +28,7 @@ namespace {
     X(cublasLtMatmul)
 
 struct Functions {
+// NOLINTNEXTLINE(bugprone-macro-parentheses): a declarator
 #define TALUS_MEMBER(name) decltype(&::name) name = nullptr;
     TALUS_CUBLASLT_FUNCTIONS(TALUS_MEMBER)
 #undef TALUS_MEMBER

@@ -64,12 +64,11 @@ TALUS_HOST_DEVICE inline uint64_t pool_element(const Parameters& p, int64_t line
             return fault_key(bag_index, i);
         const float value =
             load_float(p.blob + table.byte_offset, table.dtype, row * table.width + column);
-        if (i == 0)
+        const bool greater = pooled == pooled && !(value <= pooled); // a NaN comes in and stays
+        if (i == 0 || (p.pooling == Pooling::kMax && greater))
             pooled = value;
         else if (p.pooling != Pooling::kMax)
             pooled += value;
-        else if (pooled == pooled && !(value <= pooled)) // a NaN comes in and stays
-            pooled = value;
     }
     if (p.pooling == Pooling::kMean && bag.length > 1)
         pooled /= static_cast<float>(bag.length);

@@ -131,17 +131,17 @@ bool check(Runner& runner, Case whole) {
                             static_cast<long long>(first), diagnostic.text);
                 return false;
             }
-            for (int64_t row = 0; row < count; ++row)
+            for (int64_t row = 0; row < count; ++row) {
+                const auto at = static_cast<size_t>(first + row);
                 if (std::memcmp(result.data() + static_cast<size_t>(row) * pitch,
-                                expected.data() + static_cast<size_t>(first + row) * pitch,
-                                row_bytes) != 0) {
-                    std::printf(
-                        "  FAILED      %-11s %s: row %lld of a batch of %lld has other bits "
-                        "than in a batch of %lld\n",
-                        whole.op.c_str(), whole.name.c_str(), static_cast<long long>(first + row),
-                        static_cast<long long>(count), static_cast<long long>(kBatch));
+                                expected.data() + at * pitch, row_bytes) != 0) {
+                    std::printf("  FAILED      %-11s %s: row %zu of a batch of %lld has other bits "
+                                "than in a batch of %lld\n",
+                                whole.op.c_str(), whole.name.c_str(), at,
+                                static_cast<long long>(count), static_cast<long long>(kBatch));
                     return false;
                 }
+            }
             ++parts;
         }
     std::printf("  ok          %-11s %s: %d parts of %lld rows\n", whole.op.c_str(),

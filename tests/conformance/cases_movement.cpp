@@ -96,8 +96,8 @@ Case concat_case(DType type, std::vector<std::vector<int64_t>> shapes, int32_t a
     return test;
 }
 
-Case eltwise_case(Function function, std::vector<int64_t> a, std::vector<int64_t> b, DType type,
-                  DType output, bool strided) {
+Case eltwise_case(Function function, const std::vector<int64_t>& a, const std::vector<int64_t>& b,
+                  DType type, DType output, bool strided) {
     Random random(static_cast<uint64_t>(static_cast<int>(function) * 17 + 1));
     Case test;
     test.op = "eltwise";

@@ -11,7 +11,6 @@ namespace talus::conformance {
 namespace {
 
 using kernels::load_f64;
-using kernels::size_of;
 using kernels::tbe::Attributes;
 using kernels::tbe::Pooling;
 using kernels::tbe::Table;
@@ -38,7 +37,8 @@ void add_table(Tables& tables, std::vector<uint8_t>& blob, int64_t rows, int32_t
     tables.list.push_back(table);
 }
 
-struct Setup {
+// Fields in the order in which cases name them.
+struct Setup { // NOLINT(clang-analyzer-optin.performance.Padding)
     const char* name;
     Pooling pooling = Pooling::kSum;
     int64_t batch = 1;

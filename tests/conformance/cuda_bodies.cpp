@@ -49,7 +49,7 @@ void multiply(const float* a, int64_t lda, const float* b, float* c, int64_t m, 
             for (int row = 0; row < fc::kSide; ++row)
                 for (int column = 0; column < fc::kSide; ++column)
                     for (int d = 0; d < depth; ++d)
-                        sums[static_cast<size_t>(row * fc::kSide + column)] +=
+                        sums[static_cast<size_t>(row) * fc::kSide + static_cast<size_t>(column)] +=
                             slice_a[d * fc::kSide + row] * slice_b[d * fc::kSide + column];
         }
         for (int thread = 0; thread < fc::kTileThreads; ++thread)
