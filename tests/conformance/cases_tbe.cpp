@@ -22,7 +22,7 @@ struct Tables {
 
 // Adds a table at the next free column and returns its blob's growth.
 void add_table(Tables& tables, std::vector<uint8_t>& blob, int64_t rows, int32_t width, DType type,
-               Random& random) {
+               Random& random, bool fine) {
     Table table;
     // Some distance between tables, so that a row too far is not a row of the next one by chance.
     table.byte_offset = (blob.size() + 64 + 63) / 64 * 64;
@@ -31,7 +31,11 @@ void add_table(Tables& tables, std::vector<uint8_t>& blob, int64_t rows, int32_t
     table.column = tables.list.empty() ? 0 : tables.list.back().column + tables.list.back().width;
     table.dtype = type;
     Tensor values = make_tensor(type, {rows, width});
-    fill_halves(values, random, -4, 4);
+    if (fine)
+        for (int64_t i = 0; i < rows * width; ++i)
+            kernels::store_f64(values.host(), i, random.uniform(-4, 4));
+    else
+        fill_halves(values, random, -4, 4);
     blob.resize(table.byte_offset, 0x7e); // NaN in both types, where nothing may read
     blob.insert(blob.end(), values.bytes.begin(), values.bytes.end());
     tables.list.push_back(table);
@@ -54,6 +58,7 @@ struct Setup { // NOLINT(clang-analyzer-optin.performance.Padding)
     bool negative = false;
     bool strided_output = false;
     int64_t rows = 50;
+    bool stored_fp32 = false; // rows that binary16 does not hold, and the target told to keep them
 };
 
 Tensor integers(DType type, const std::vector<int64_t>& values, std::vector<int64_t> shape) {
@@ -79,10 +84,13 @@ Case tbe_case(const Setup& setup) {
         constexpr int32_t kWidths[] = {1, 31, 33, 65, 4, 128, 17};
         const int32_t width = setup.mixed && t > 0 ? kWidths[t % 7] : setup.width;
         const DType type = setup.mixed && t % 3 == 1 ? DType::kFloat32 : setup.rows_type;
-        add_table(tables, blob, t == 1 && setup.mixed ? 1 : setup.rows + t, width, type, random);
+        add_table(tables, blob, t == 1 && setup.mixed ? 1 : setup.rows + t, width, type, random,
+                  setup.stored_fp32);
     }
     tables.attributes = {tables.list.data(), setup.table_count, setup.pooling,
                          setup.negative ? 1 : 0, 0};
+    if (setup.stored_fp32)
+        tables.attributes.stored = DType::kFloat32;
     test.inputs.push_back(make_tensor(DType::kUint8, {static_cast<int64_t>(blob.size())}));
     test.inputs[0].bytes = blob;
 
@@ -275,6 +283,25 @@ void add_tbe_cases(Cases& cases) {
          .longest_bag = 3,
          .rows = 1000},
         {.name = "200 tables", .batch = 7, .table_count = 200, .width = 4, .longest_bag = 3},
+        {.name = "FP32 rows, fixed",
+         .batch = 33,
+         .table_count = 5,
+         .fixed_pooling = 1,
+         .strided_output = true,
+         .stored_fp32 = true},
+        {.name = "FP32 rows, ragged",
+         .batch = 40,
+         .table_count = 6,
+         .mixed = true,
+         .longest_bag = 9,
+         .stored_fp32 = true},
+        {.name = "FP32 rows, half out",
+         .batch = 65,
+         .table_count = 2,
+         .width = 33,
+         .output_type = kF16,
+         .fixed_pooling = 1,
+         .stored_fp32 = true},
     };
     for (const Setup& setup : setups)
         for (const auto pooling : {Pooling::kSum, Pooling::kMean, Pooling::kMax})
