@@ -163,7 +163,16 @@ Case tbe_case(const Setup& setup) {
     return test;
 }
 
-enum class Fault { kTooLarge, kNegative, kFarTooLarge, kNegativeOffset, kDecreasing, kPastTheEnd };
+enum class Fault {
+    kTooLarge,
+    kNegative,
+    kFarTooLarge,
+    kFirst,
+    kLast,
+    kNegativeOffset,
+    kDecreasing,
+    kPastTheEnd
+};
 
 Case fault_case(Fault fault, DType index_type, bool negative_allowed) {
     Setup setup{
@@ -196,6 +205,14 @@ Case fault_case(Fault fault, DType index_type, bool negative_allowed) {
         break;
     case Fault::kFarTooLarge: // narrowed to 32 bits it would be 3
         set(1, first + 2, far);
+        break;
+    case Fault::kFirst: // bags have (table + 3 * sample) % 6 indices
+        set(1, 0, tables.list[0].rows);
+        test.expected_text = "table 0, sample 1, position 0";
+        break;
+    case Fault::kLast:
+        set(1, test.inputs[1].view.shape[0] - 1, tables.list[2].rows);
+        test.expected_text = "table 2, sample 39, position 4";
         break;
     case Fault::kNegativeOffset:
         set(2, 0, -1);
@@ -318,8 +335,9 @@ void add_tbe_cases(Cases& cases) {
                     return test;
                 });
             }
-    for (const auto fault : {Fault::kTooLarge, Fault::kNegative, Fault::kFarTooLarge,
-                             Fault::kNegativeOffset, Fault::kDecreasing, Fault::kPastTheEnd})
+    for (const auto fault :
+         {Fault::kTooLarge, Fault::kNegative, Fault::kFarTooLarge, Fault::kFirst, Fault::kLast,
+          Fault::kNegativeOffset, Fault::kDecreasing, Fault::kPastTheEnd})
         for (const DType type : {DType::kInt64, DType::kInt32})
             for (const bool negative : {false, true})
                 cases.push_back([=] { return fault_case(fault, type, negative); });
