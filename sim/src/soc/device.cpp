@@ -47,6 +47,7 @@ Device::Device(DeviceOptions options, Diagnostics& diagnostics)
     if (options_.rom.size() != TALUS_ROM_SIZE) {
         throw std::invalid_argument("the boot ROM image has the wrong size");
     }
+    host_interface_.set_scrub([this] { scrub_tenant_memory(); });
     bus_.attach(TALUS_SYS_INFO, info_);
     bus_.attach(TALUS_SYS_UART, uart_);
     bus_.attach(TALUS_SYS_INTC, interrupts_);
@@ -267,6 +268,20 @@ void Device::reset_function() {
     dma_.abort_host_copies(events_.now());
     host_interface_.complete_reset(events_.now(), false);
     tick_fresh_ = false;
+}
+
+// What one host left in the device is not the next one's to read. Takes no simulated time: a scrub
+// engine's bandwidth is not modelled.
+void Device::scrub_tenant_memory() {
+    const Config& config = options_.config;
+    fabric_.scrub(TALUS_LLS_BASE + TALUS_LLS_FIRMWARE_SIZE,
+                  config.sram.scratch_bytes - TALUS_LLS_FIRMWARE_SIZE);
+    fabric_.scrub(TALUS_DRAM_BASE, config.dram.bytes);
+    for (std::uint32_t index = 0; index < config.pe_count(); ++index) {
+        if (PePort* pe = fabric_.pe(index)) {
+            std::fill_n(pe->local_memory(), TALUS_LOCAL_KERNEL_BYTES, std::uint8_t{0});
+        }
+    }
 }
 
 void Device::park() {

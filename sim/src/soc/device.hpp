@@ -91,6 +91,7 @@ class Device final : public PciDeviceModel {
     bool serve_requests(); ///< false: stop
     void reset_device();
     void reset_function();
+    void scrub_tenant_memory();
     void park();
     bool admit_host_write();
     bool admit_shadow();

@@ -154,6 +154,7 @@ void HostInterface::complete_reset(Cycle now, bool fundamental) {
     } else {
         interrupts_.raise(TALUS_IRQ_FLR, now);
     }
+    scrub_due_ = !fundamental; // a fundamental reset zeroes the memories itself
     controller_status_ = 0;
     publish_boot();
     publish_mailbox(); // an answer that fell between begin_reset() and now must not get lost
@@ -250,6 +251,9 @@ void HostInterface::write32(Cycle now, std::uint32_t offset, std::uint32_t value
         // have come in between.
         if (device_controller_[CTRL_ENABLE / 4] == 0) {
             value &= ~TALUS_STATUS_RDY;
+        }
+        if ((value & TALUS_STATUS_RDY) != 0 && std::exchange(scrub_due_, false) && scrub_) {
+            scrub_();
         }
         controller_status_ = value;
         publish(controller_[CTRL_STATUS / 4], value);

@@ -11,7 +11,9 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <mutex>
+#include <utility>
 
 #include "talus/hw/mailbox.h"
 #include "talus/hw/pci.h"
@@ -43,6 +45,9 @@ class HostInterface final : public RegisterBlock {
     bool admit_controller(Cycle now, std::uint32_t offset, std::uint32_t value);
     /// Follows begin_reset() on the device's side.
     void complete_reset(Cycle now, bool fundamental);
+    /// What scrubs tenant memory after a function-level reset. Called once per reset, when firmware
+    /// raises RDY again: only then has it dropped every job that could still write.
+    void set_scrub(std::function<void()> scrub) { scrub_ = std::move(scrub); }
 
     void set_clock(Cycle now);
     void set_parked(bool parked);
@@ -87,6 +92,8 @@ class HostInterface final : public RegisterBlock {
     std::array<std::uint32_t, 2> mailbox_results_{};
     std::array<std::uint32_t, 4> mailbox_args_{};
     std::uint32_t controller_status_ = 0;
+    std::function<void()> scrub_;
+    bool scrub_due_ = false;
     std::uint64_t log_written_ = 0;
     std::array<std::uint32_t, kControllerWords> device_controller_{};
     std::uint64_t heartbeat_ = 0;

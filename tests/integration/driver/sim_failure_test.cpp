@@ -7,6 +7,7 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -134,6 +135,27 @@ TEST(DriverSimFailure, ResetRecoversAHungDevice) {
     const std::uint64_t dram = session.memory(TALUS_DRV_DRAM, 4096);
     EXPECT_STATUS(session.run({copy(TALUS_DRV_COPY_H2D, host.iova, dram, 64)})[0], TALUS_OK);
     EXPECT_STATUS(session.run({launch(session.load(kernel_that_returns()))})[0], TALUS_OK);
+}
+
+TEST(DriverSimFailure, ResetScrubsDeviceMemory) {
+    Session session;
+    const talus_drv_host_buffer host = session.host(4096);
+    auto* bytes = static_cast<unsigned char*>(host.pointer);
+    std::memset(bytes, 0xa5, 4096);
+    std::uint64_t places[] = {session.memory(TALUS_DRV_DRAM, 4096),
+                              session.memory(TALUS_DRV_LLS, 4096)};
+    for (const std::uint64_t place : places) {
+        EXPECT_STATUS(session.run({copy(TALUS_DRV_COPY_H2D, host.iova, place, 4096)})[0], TALUS_OK);
+    }
+    ASSERT_DRV_OK(talus_drv_reset(session.device));
+    talus_drv_queue_destroy(session.queue);
+    session.queue = nullptr;
+    ASSERT_DRV_OK(talus_drv_queue_create(session.device, nullptr, &session.queue));
+    for (const std::uint64_t place : places) {
+        std::memset(bytes, 0x5a, 4096);
+        EXPECT_STATUS(session.run({copy(TALUS_DRV_COPY_D2H, place, host.iova, 4096)})[0], TALUS_OK);
+        EXPECT_EQ(std::count(bytes, bytes + 4096, 0), 4096);
+    }
 }
 
 TEST(DriverSimFailure, ClosingWithWorkInFlightDoesNotHang) {
