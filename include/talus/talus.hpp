@@ -110,9 +110,11 @@ class Model {
     Model(const std::string& path, const std::vector<const Device*>& devices,
           const ModelOptions& options) {
         std::vector<talus_device*> handles;
+        handles.reserve(devices.size());
         for (const Device* device : devices)
             handles.push_back(device->get());
         std::vector<const char*> deny;
+        deny.reserve(options.deny.size());
         for (const std::string& pair : options.deny)
             deny.push_back(pair.c_str());
         talus_model_options given = TALUS_INIT(talus_model_options);

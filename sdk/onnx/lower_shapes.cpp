@@ -257,6 +257,7 @@ void Lowering::concat_dense(const OnnxNode& node, std::int64_t axis) {
 Shape Lowering::reshaped(const OnnxNode& node, const Shape& from, std::vector<Size> to) const {
     const auto refuse = [&]() {
         std::vector<std::string> wanted;
+        wanted.reserve(to.size());
         for (const Size& size : to)
             wanted.push_back(size.known() ? fmt::to_string(size.value) : size.symbol);
         unsupported(node, fmt::format("{} to [{}]; the batch must stay the first dimension",
@@ -386,6 +387,7 @@ void Lowering::unsqueeze(const OnnxNode& node) {
     if (added.empty() || rank > TALUS_MAX_RANK)
         unsupported(node, "its axes are missing, or too many");
     std::vector<std::int64_t> sorted;
+    sorted.reserve(added.size());
     for (std::int64_t axis : added)
         sorted.push_back(normalised_axis(node, axis, rank));
     std::sort(sorted.begin(), sorted.end());

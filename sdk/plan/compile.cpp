@@ -232,7 +232,7 @@ class Compiler {
             std::string why;
             if (!supported(planned, why)) {
                 plan_.memory[d] = before;
-                refusals.push_back(target + ": " + why);
+                refusals.push_back(fmt::format("{}: {}", target, why));
                 continue;
             }
             if (d > 0 && plan_.options.strict)

@@ -20,6 +20,11 @@ struct CardEvent {
     std::uint64_t position = 0;
 };
 
+// Device addresses travel as pointers through the table; the host never follows them.
+void* pointer_of(std::uint64_t address) {
+    return reinterpret_cast<void*>(address); // NOLINT(performance-no-int-to-ptr)
+}
+
 TalusCard& card_of(const kernels::Device* device) {
     return *reinterpret_cast<TalusCard*>(const_cast<kernels::Device*>(device));
 }
@@ -81,7 +86,7 @@ const kernels::Capabilities* capabilities(const kernels::Device* device) {
 Status allocate(kernels::Device* device, std::size_t bytes, void** address,
                 Diagnostic* diagnostic) {
     return bracket(diagnostic, [&] {
-        *address = reinterpret_cast<void*>(card_of(device).allocate(TALUS_DRV_DRAM, bytes));
+        *address = pointer_of(card_of(device).allocate(TALUS_DRV_DRAM, bytes));
         return Status::kOk;
     });
 }
@@ -156,21 +161,26 @@ Status copy(kernels::Stream* stream, void* destination, const void* source, std:
     });
 }
 
-Status resolve(const Node& node, const kernels::TalusKernel** kernel, Diagnostic* diagnostic) {
+// The node's kernel, after its signature has been checked; null if there is none or it does not
+// fit, with the reason in `status` and `diagnostic`.
+const kernels::TalusKernel* resolve(const Node& node, Status& status, Diagnostic* diagnostic) {
     const kernels::RegistryEntry* entry = kernels::find_operator(node.op);
-    if (entry == nullptr || entry->talus == nullptr)
-        return kernels::fail(diagnostic, Status::kUnsupported,
-                             "the accelerator has no kernel for '%s'", node.op);
-    *kernel = entry->talus;
-    return entry->op->infer(node, diagnostic);
+    if (entry == nullptr || entry->talus == nullptr) {
+        status = kernels::fail(diagnostic, Status::kUnsupported,
+                               "the accelerator has no kernel for '%s'", node.op);
+        return nullptr;
+    }
+    status = entry->op->infer(node, diagnostic);
+    return status == Status::kOk ? entry->talus : nullptr;
 }
 
 Status supports(const kernels::Device* device, const Node* node, Diagnostic* reason) {
-    const kernels::TalusKernel* kernel = nullptr;
-    if (const Status status = resolve(*node, &kernel, reason); status != Status::kOk)
+    Status status = Status::kOk;
+    const kernels::TalusKernel* kernel = resolve(*node, status, reason);
+    if (kernel == nullptr)
         return status;
-    if (const Status status = kernel->supports(*node, card_of(device).capabilities(), reason);
-        status != Status::kOk)
+    status = kernel->supports(*node, card_of(device).capabilities(), reason);
+    if (status != Status::kOk)
         return status;
     return bracket(reason, [&] {
         card_of(device).kernel(kernel->image); // a build without the image does not run it
@@ -180,35 +190,36 @@ Status supports(const kernels::Device* device, const Node* node, Diagnostic* rea
 
 Status packed_bytes(const kernels::Device* device, const Node* node, std::size_t* bytes,
                     Diagnostic* diagnostic) {
-    const kernels::TalusKernel* kernel = nullptr;
-    const Status status = resolve(*node, &kernel, diagnostic);
-    if (status == Status::kOk)
+    Status status = Status::kOk;
+    const kernels::TalusKernel* kernel = resolve(*node, status, diagnostic);
+    if (kernel != nullptr)
         *bytes = kernel->packed_bytes(*node, card_of(device).capabilities());
     return status;
 }
 
 Status prepack(const kernels::Device* device, const Node* node, void* packed,
                Diagnostic* diagnostic) {
-    const kernels::TalusKernel* kernel = nullptr;
-    const Status status = resolve(*node, &kernel, diagnostic);
-    return status != Status::kOk
+    Status status = Status::kOk;
+    const kernels::TalusKernel* kernel = resolve(*node, status, diagnostic);
+    return kernel == nullptr
                ? status
                : kernel->prepack(*node, card_of(device).capabilities(), packed, diagnostic);
 }
 
 Status workspace_bytes(const kernels::Device* device, const Node* node, std::size_t* bytes,
                        Diagnostic* diagnostic) {
-    const kernels::TalusKernel* kernel = nullptr;
-    const Status status = resolve(*node, &kernel, diagnostic);
-    if (status == Status::kOk)
+    Status status = Status::kOk;
+    const kernels::TalusKernel* kernel = resolve(*node, status, diagnostic);
+    if (kernel != nullptr)
         *bytes = kernel->workspace_bytes(*node, card_of(device).capabilities());
     return status;
 }
 
 Status launch(kernels::Stream* stream, const Node* node, const void* packed, void* workspace,
               Diagnostic* diagnostic) {
-    const kernels::TalusKernel* kernel = nullptr;
-    if (const Status status = resolve(*node, &kernel, diagnostic); status != Status::kOk)
+    Status status = Status::kOk;
+    const kernels::TalusKernel* kernel = resolve(*node, status, diagnostic);
+    if (kernel == nullptr)
         return status;
     return bracket(diagnostic, [&] {
         if (node->output_count > 0 && node->output().elements() == 0)
@@ -279,7 +290,7 @@ class TalusDevice final : public runtime::Device {
             address = card_.allocate(TALUS_DRV_DRAM, bytes);
         if (got != nullptr)
             *got = where;
-        return reinterpret_cast<void*>(address);
+        return pointer_of(address);
     }
     void* host_allocate(std::size_t bytes) override { return card_.host_allocate(bytes); }
     void host_release(void* memory) override { card_.host_release(memory); }

@@ -63,6 +63,7 @@ bool numbered(const std::string& name, std::initializer_list<std::string_view> p
 
 std::string describe(const talus_tensor_info& input) {
     std::vector<std::string> dims;
+    dims.reserve(TALUS_MAX_RANK);
     for (std::int32_t d = 0; d < input.rank; ++d)
         dims.push_back(input.shape[d] >= 0 ? fmt::to_string(input.shape[d]) : input.symbols[d]);
     return fmt::format("{} {} [{}]", input.name, dtype_name(input.dtype), fmt::join(dims, ","));
