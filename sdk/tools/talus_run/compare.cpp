@@ -57,11 +57,11 @@ Difference difference(std::span<const float> found, std::span<const float> expec
 
 } // namespace
 
-int compare(const Session& session) {
-    const std::filesystem::path folder = session.options.inputs;
+int compare(const Job& job) {
+    const std::filesystem::path folder = job.options.inputs;
     if (!std::filesystem::is_directory(folder))
         fail(TALUS_ERROR_NOT_FOUND, "'{}' is not a folder", folder.string());
-    const Model& model = session.model;
+    const Model& model = job.model;
     std::vector<graph::Tensor> tensors;
     for (std::size_t i = 0; i < model.input_count(); ++i)
         tensors.push_back(
@@ -79,26 +79,26 @@ int compare(const Session& session) {
     request.run();
 
     Summary summary;
-    summary.model = session.options.model;
-    summary.target = session.options.target;
-    summary.devices = session.devices;
-    summary.load_seconds = session.load_seconds;
+    summary.model = job.options.model;
+    summary.target = job.options.target;
+    summary.devices = job.devices;
+    summary.load_seconds = job.load_seconds;
     summary.run = request.stats();
     summary.rows = summary.run.samples;
     summary.batch = static_cast<std::int64_t>(summary.rows);
     summary.operators = request.operators();
     summary.wall_seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - session.begin).count();
-    if (!session.options.json.empty())
-        write_summary(session.options.json, summary);
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - job.begin).count();
+    if (!job.options.json.empty())
+        write_summary(job.options.json, summary);
     print_summary(summary);
 
     bool half = false;
     for (const talus_operator_stats& stats : summary.operators)
         half = half || std::string_view(stats.precision) == "fp16";
-    const double tolerance = session.options.tolerance >= 0.0 ? session.options.tolerance
-                             : half                           ? kToleranceHalf
-                                                              : kToleranceSingle;
+    const double tolerance = job.options.tolerance >= 0.0 ? job.options.tolerance
+                             : half                       ? kToleranceHalf
+                                                          : kToleranceSingle;
     bool all = true;
     for (std::size_t i = 0; i < model.output_count(); ++i) {
         const std::string path = (folder / fmt::format("output_{}.pb", i)).string();

@@ -112,8 +112,8 @@ int execute(const Options& options) {
         fmt::print("{}", model.explain());
         return kExitSuccess;
     }
-    const Session session{options, model, names, begin, load_seconds};
-    return options.inputs.empty() ? score(session) : compare(session);
+    const Job job{options, model, names, begin, load_seconds};
+    return options.inputs.empty() ? score(job) : compare(job);
 }
 
 // Options that only make sense together.

@@ -9,12 +9,12 @@
 
 namespace talus::run {
 
-int score(const Session& session) {
-    const Options& options = session.options;
+int score(const Job& job) {
+    const Options& options = job.options;
     const features::Encoder encoder = features::Encoder::load(options.encoder);
     features::LogReader reader(options.data, encoder.dense_columns(), encoder.sparse_columns());
-    Binding binding(session.model, encoder);
-    Request request(session.model);
+    Binding binding(job.model, encoder);
+    Request request(job.model);
 
     std::vector<float> probabilities;
     std::vector<std::int8_t> labels;
@@ -46,20 +46,20 @@ int score(const Session& session) {
     Summary summary;
     summary.model = options.model;
     summary.target = options.target;
-    summary.devices = session.devices;
+    summary.devices = job.devices;
     summary.rows = probabilities.size();
     summary.batch = options.batch;
     if (reader.has_label()) {
         summary.auc = features::auc(probabilities, labels);
         summary.log_loss = features::log_loss(probabilities, labels);
     }
-    summary.load_seconds = session.load_seconds;
+    summary.load_seconds = job.load_seconds;
     summary.run = request.stats();
     summary.operators = request.operators();
     if (!options.output.empty())
         write_predictions(options.output, probabilities);
     summary.wall_seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - session.begin).count();
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - job.begin).count();
     if (!options.json.empty())
         write_summary(options.json, summary);
     print_summary(summary);

@@ -10,7 +10,7 @@
 
 namespace talus::run {
 
-struct Session {
+struct Job {
     const Options& options;
     const Model& model;
     std::vector<std::string> devices; // names, for the summary
@@ -19,9 +19,9 @@ struct Session {
 };
 
 // Scores a click log; returns an exit code. Throws Failure or Error.
-int score(const Session& session);
+int score(const Job& job);
 
 // Runs the inputs of an ONNX backend-test folder and compares with its outputs. Throws.
-int compare(const Session& session);
+int compare(const Job& job);
 
 } // namespace talus::run
