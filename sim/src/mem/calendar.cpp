@@ -83,8 +83,8 @@ std::uint64_t BandwidthCalendar::skip_full(std::uint64_t index) {
 }
 
 Cycle BandwidthCalendar::reserve(Cycle now, Cycle at, std::uint64_t bytes) {
-    now -= origin_;
-    at -= origin_;
+    now = std::max(now, origin_) - origin_;
+    at = std::max(at, origin_) - origin_;
     advance(now);
     std::uint64_t left = cost(bytes);
     std::uint64_t index = std::max(at / kBucketClocks, first_);
@@ -118,9 +118,9 @@ Cycle BandwidthCalendar::reserve_evenly(Cycle now, Cycle begin, Cycle end, std::
     if (end <= begin) {
         return std::max(end, reserve(now, begin, bytes));
     }
-    now -= origin_;
-    begin -= origin_;
-    end -= origin_;
+    now = std::max(now, origin_) - origin_;
+    begin = std::max(begin, origin_) - origin_;
+    end = std::max(end, origin_) - origin_;
     advance(now);
     const std::uint64_t total = cost(bytes);
     const Cycle length = end - begin;

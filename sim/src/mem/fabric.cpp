@@ -272,6 +272,11 @@ void Fabric::rebase(Cycle now) {
     s.control_sram_port.restart(now);
     s.staging_port.restart(now);
     s.dram_timing->rebase(now);
+    for (PePort* pe : s.pes) {
+        if (pe != nullptr) {
+            pe->rebase(now);
+        }
+    }
 }
 
 FabricResult Fabric::read(const Requester& who, Cycle now, std::uint64_t addr, void* data,

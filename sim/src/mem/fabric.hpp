@@ -92,6 +92,8 @@ class PePort {
                                 std::uint64_t value) = 0;
     /// A semaphore post reaches the PE at time `arrival`.
     virtual void post_semaphore(Cycle arrival, std::uint32_t semaphore, std::uint32_t value) = 0;
+    /// Fabric::rebase() reaches the PE's own calendars.
+    virtual void rebase(Cycle) {}
 };
 
 /// Hears of writes to pages from which code was fetched (mark_code).

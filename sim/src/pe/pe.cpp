@@ -289,6 +289,10 @@ void Pe::post_semaphore(Cycle arrival, std::uint32_t semaphore, std::uint32_t va
                            semaphore | std::uint64_t{value} << 32, impl_->posts_generation);
 }
 
+void Pe::rebase(Cycle now) {
+    impl_->local_bandwidth.restart(now);
+}
+
 void Pe::on_event(const Event& event) {
     Impl& s = *impl_;
     if (event.kind < CommandProcessor::kEventKinds) {

@@ -81,6 +81,7 @@ class Pe final : public EventSink, public PePort {
     void write_register(Cycle now, std::uint32_t offset, unsigned len,
                         std::uint64_t value) override;
     void post_semaphore(Cycle arrival, std::uint32_t semaphore, std::uint32_t value) override;
+    void rebase(Cycle now) override;
 
     // EventSink
     void on_event(const Event& event) override;
