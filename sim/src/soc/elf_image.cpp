@@ -21,7 +21,7 @@ std::vector<std::uint8_t> load_elf_image(const std::string& path, std::uint64_t 
                                  std::istreambuf_iterator<char>());
     Elf64_Ehdr header;
     if (file.size() < sizeof header) {
-        throw std::runtime_error(path + ": not an ELF file");
+        throw std::runtime_error(path + ": not a RISC-V ELF64 executable");
     }
     std::memcpy(&header, file.data(), sizeof header);
     if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
