@@ -1,3 +1,4 @@
+/* clang-format off */
 /* talus/driver.h - the userspace PCIe driver of Talus devices, as a C ABI.
  *
  * The driver knows a device by its PCI config space, BARs, interrupts and DMA only; a simulated
@@ -7,27 +8,31 @@
  *     talus_drv_queue* queue;
  *     talus_drv_host_buffer host;
  *     uint64_t dram;
- *     talus_drv_open(NULL, &device);                                  // finds or starts a device,
- * boots it talus_drv_queue_create(device, NULL, &queue); talus_drv_host_alloc(device, 4096, 0,
- * &host);                   // pointer + IOVA talus_drv_memory_alloc(device, TALUS_DRV_DRAM, 4096,
- * 0, &dram); // a device address talus_drv_command copy = {.opcode = TALUS_DRV_COPY_H2D, .copy =
- * {host.iova, dram, 4096}}; talus_drv_submit(queue, &copy, 1, NULL); talus_drv_completion done;
+ *     talus_drv_open(NULL, &device);               // finds or starts a device, boots it
+ *     talus_drv_queue_create(device, NULL, &queue);
+ *     talus_drv_host_alloc(device, 4096, 0, &host); // pointer + IOVA
+ *     talus_drv_memory_alloc(device, TALUS_DRV_DRAM, 4096, 0, &dram); // a device address
+ *     talus_drv_command copy = {.opcode = TALUS_DRV_COPY_H2D, .copy = {host.iova, dram, 4096}};
+ *     talus_drv_submit(queue, &copy, 1, NULL);
+ *     talus_drv_completion done;
  *     size_t count;
  *     talus_drv_wait(queue, &done, 1, 1, &count, 0);
  *
  * Conventions
- *   Status.   Every call that can fail returns talus_drv_status. On anything but TALUS_DRV_OK the
- *             calling thread's talus_drv_last_error() says what failed, on which device, and what
- * to do. Output arguments are written only on TALUS_DRV_OK, unless a call says otherwise. Structs.
- * Every struct that the caller fills or receives by pointer and that may grow starts with
- *             `struct_size`; set it to sizeof. TALUS_DRV_INIT(type) does so and zeroes the rest;
- * zero always means "default". Threads.  A device may be used from any threads at once. A queue
- * belongs to one thread at a time (different queues may run in parallel). Handles must not be used
- * while or after they are closed. There is no global state and no signal handler. Time. Time-outs
- * are in device time (the device's own clock, simulated for a simulated device). A device whose
- * clock stands still for 5 s of wall clock with work pending, or whose transport is gone, is lost:
- * every call on it returns TALUS_DRV_DEVICE_LOST.
+ *   Status.  Every call that can fail returns talus_drv_status. On anything but TALUS_DRV_OK the
+ *            calling thread's talus_drv_last_error() says what failed, on which device, and what to
+ *            do. Output arguments are written only on TALUS_DRV_OK, unless a call says otherwise.
+ *   Structs. Every struct that the caller fills or receives by pointer and that may grow starts with
+ *            `struct_size`; set it to sizeof. TALUS_DRV_INIT(type) does so and zeroes the rest; zero
+ *            always means "default".
+ *   Threads. A device may be used from any threads at once. A queue belongs to one thread at a time
+ *            (different queues may run in parallel). Handles must not be used while or after they
+ *            are closed. There is no global state and no signal handler.
+ *   Time.    Time-outs are in device time (the device's own clock, simulated for a simulated device).
+ *            A device whose clock stands still for 5 s of wall clock with work pending, or whose
+ *            transport is gone, is lost: every call on it returns TALUS_DRV_DEVICE_LOST.
  */
+/* clang-format on */
 #ifndef TALUS_DRIVER_H
 #define TALUS_DRIVER_H
 
