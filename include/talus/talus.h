@@ -1,3 +1,4 @@
+/* clang-format off */
 /* talus/talus.h - the Talus SDK as a C ABI: load a model, plan it over devices, run requests.
  *
  *     talus_device* device;
@@ -22,10 +23,11 @@
  *   Tensors. Row-major, dense, in host memory; element types carry ONNX's numbers.
  *   Threads. Devices and models may be used from any threads at once; a model is immutable. A
  *            stream, an event or a request belongs to one thread at a time, different ones may run
- * in parallel. Handles must not be used while or after they are destroyed. There is no global state
- * and no signal handler. Lifetime. A model keeps its devices alive, a request its model. Destroying
- * NULL is permitted.
+ *            in parallel. Handles must not be used while or after they are destroyed. There is no
+ *            global state and no signal handler.
+ *   Lifetime. A model keeps its devices alive, a request its model. Destroying NULL is permitted.
  */
+/* clang-format on */
 #ifndef TALUS_TALUS_H
 #define TALUS_TALUS_H
 

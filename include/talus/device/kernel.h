@@ -1,3 +1,4 @@
+/* clang-format off */
 /* The kernel ABI: what a kernel sees of the PE runtime. Header-only, freestanding C11.
  *
  *     #include "talus/device/kernel.h"
@@ -15,13 +16,14 @@
  *   - A kernel owns [0, launch->local_bytes) of the PE's local memory and nothing else there.
  *   - The image is read-only and position-independent: no writable statics (the link refuses them).
  *   - Before a PE returns from kernel_main it has taken every semaphore post that others send to
- * it, and nothing of other PEs still writes to its local memory: the runtime resets the CP on
- * return. A talus_barrier() at the end is one way.
+ *     it, and nothing of other PEs still writes to its local memory: the runtime resets the CP on
+ *     return. A talus_barrier() at the end is one way.
  *   - Stacks: 4 KiB on core A, 8 KiB on core B. An overflow is found when kernel_main returns, and
- * is a store access fault at the stack's last word.
+ *     is a store access fault at the stack's last word.
  *   - Code of core B may use the V extension; code that runs on core A must not.
  * A trap, a fault of a command, or talus_fail() ends the whole job with a fault record.
  */
+/* clang-format on */
 #ifndef TALUS_DEVICE_KERNEL_H
 #define TALUS_DEVICE_KERNEL_H
 
