@@ -170,6 +170,11 @@ SimProcess::~SimProcess() {
 
 void SimProcess::signal(int number) {
     kill(pid_, number);
+    // kill() returns before the process has stopped or died: on a loaded host it still served the
+    // command that a test submitted next.
+    if (number == SIGSTOP) {
+        waitpid(pid_, nullptr, WUNTRACED);
+    }
     if (number == SIGKILL) {
         waitpid(pid_, nullptr, 0);
         pid_ = -1;
