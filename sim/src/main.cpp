@@ -38,6 +38,7 @@ struct Arguments {
     int fd = -1;
     std::string sysfs;
     std::string config;
+    std::vector<std::string> assignments;
     std::string rom;
     std::string log;
     std::string uart;
@@ -93,8 +94,9 @@ int serve(const Arguments& arguments) {
     diagnostics.set_quiet(arguments.log.empty() && !arguments.verbose);
 
     DeviceOptions options;
-    options.config =
-        arguments.config.empty() ? Config::load_default() : Config::load(arguments.config);
+    options.config = arguments.config.empty()
+                         ? Config::load_default(arguments.assignments)
+                         : Config::load(arguments.config, arguments.assignments);
     const std::filesystem::path rom = arguments.rom.empty()
                                           ? program_prefix() / "lib/talus/firmware/rom.elf"
                                           : std::filesystem::path(arguments.rom);
@@ -188,6 +190,9 @@ int main(int argc, char** argv) {
         ->needs(socket);
     app.add_option("--config", arguments.config,
                    "Configuration (default: share/talus/config/t2.toml beside the program)");
+    app.add_option("--set", arguments.assignments,
+                   "SECTION.KEY=VALUE: use this instead of what the configuration file says")
+        ->allow_extra_args(false);
     app.add_option(
         "--rom", arguments.rom,
         "Boot ROM, an ELF file (default: lib/talus/firmware/rom.elf beside the program)");

@@ -10,8 +10,10 @@ namespace talus::sim {
 
 namespace {
 
+/// Where a value was written: a line of the file, or an assignment (copies have no source).
 std::string where(const std::string& file, const toml::node& node) {
-    return fmt::format("{}:{}", file, node.source().begin.line);
+    const auto line = node.source().begin.line;
+    return line == 0 ? "--set" : fmt::format("{}:{}", file, line);
 }
 
 template <typename T>
@@ -118,6 +120,38 @@ Config from_table(const toml::table& root, const std::string& file) {
     return config;
 }
 
+/// Replaces one value of `root` by that of `assignment`, "section.key=value" in TOML's notation.
+void assign(toml::table& root, const std::string& assignment) {
+    const std::string name = "--set " + assignment;
+    toml::table parsed;
+    try {
+        parsed = toml::parse(assignment, name);
+    } catch (const toml::parse_error&) {
+        throw ConfigError(fmt::format("{}: expected SECTION.KEY=VALUE, a string in quotes", name));
+    }
+    toml::table* section = nullptr;
+    for (auto& [section_key, section_node] : parsed) {
+        section = root[section_key].as_table();
+        const toml::table* values = section_node.as_table();
+        if (section == nullptr || values == nullptr || values->size() != 1) {
+            throw ConfigError(fmt::format("{}: expected SECTION.KEY=VALUE with a section of the "
+                                          "configuration file",
+                                          name));
+        }
+        for (auto& [key, value] : *values) {
+            if (!section->contains(key)) {
+                throw ConfigError(fmt::format("{}: no such key '{}.{}'", name,
+                                              std::string_view(section_key),
+                                              std::string_view(key)));
+            }
+            section->insert_or_assign(key, value);
+        }
+    }
+    if (section == nullptr) {
+        throw ConfigError(fmt::format("{}: expected SECTION.KEY=VALUE", name));
+    }
+}
+
 } // namespace
 
 Config Config::parse(std::string_view text, const std::string& name) {
@@ -129,12 +163,16 @@ Config Config::parse(std::string_view text, const std::string& name) {
     }
 }
 
-Config Config::load(const std::string& path) {
+Config Config::load(const std::string& path, const std::vector<std::string>& assignments) {
     if (!std::filesystem::is_regular_file(path)) {
         throw ConfigError(fmt::format("{}: no such configuration file", path));
     }
     try {
-        return from_table(toml::parse_file(path), path);
+        toml::table root = toml::parse_file(path);
+        for (const std::string& assignment : assignments) {
+            assign(root, assignment);
+        }
+        return from_table(root, path);
     } catch (const toml::parse_error& error) {
         throw ConfigError(fmt::format("{}:{}: {}", path, error.source().begin.line,
                                       std::string_view(error.description())));

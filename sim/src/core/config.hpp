@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace talus::sim {
 
@@ -210,21 +211,26 @@ struct Config {
     TALUS_CONFIG_SECTIONS(TALUS_CONFIG_MEMBER)
 #undef TALUS_CONFIG_MEMBER
 
-    /// Throws ConfigError.
-    static Config load(const std::string& path);
+    /// `assignments`: "section.key=value" each, in TOML's notation; they replace what the file
+    /// says, in order, and may not add a key. Throws ConfigError.
+    static Config load(const std::string& path, const std::vector<std::string>& assignments = {});
     /// `name` stands for the file in error messages.
     static Config parse(std::string_view toml, const std::string& name);
     /// The `t2.toml` that belongs to the running program: <folder of the program>/../share/talus/
     /// config/t2.toml, which both the build tree and the installed tree have. Throws ConfigError if
     /// it is not there.
     static std::string default_path();
-    static Config load_default() { return load(default_path()); }
+    static Config load_default(const std::vector<std::string>& assignments = {}) {
+        return load(default_path(), assignments);
+    }
 
     /// Nanoseconds as clocks of the device, rounded up.
     std::uint64_t clocks_of_ns(std::uint64_t ns) const {
         return (ns * device.clock_khz + 999999) / 1000000;
     }
-    std::uint32_t pe_count() const { return grid.rows * grid.cols; }
+    std::uint32_t pe_count() const {
+        return grid.rows * grid.cols;
+    }
 };
 
 } // namespace talus::sim

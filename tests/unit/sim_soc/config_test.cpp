@@ -80,5 +80,37 @@ TEST(Config, AMissingFileIsNamed) {
     }
 }
 
+std::string assignment_error(const std::string& assignment) {
+    try {
+        Config::load_default({assignment});
+    } catch (const ConfigError& error) {
+        return error.what();
+    }
+    return "accepted";
+}
+
+TEST(Config, AssignmentsReplaceValuesInOrder) {
+    const Config config = Config::load_default(
+        {"dram.channels=8", "pcie.gigabytes_per_second=16.0", "dram.channels = 4"});
+    EXPECT_EQ(config.dram.channels, 4u);
+    EXPECT_EQ(config.pcie.gigabytes_per_second, 16.0);
+    EXPECT_EQ(config.grid.rows, Config::load_default().grid.rows);
+}
+
+TEST(Config, BadAssignmentsAreErrorsThatNameThem) {
+    for (const char* shape : {"", "dram", "dram.channels", "dram.channels=", "dram=3", "= 3",
+                              "dram = {channels = 4, ranks = 1}"}) {
+        const std::string error = assignment_error(shape);
+        EXPECT_NE(error.find("SECTION.KEY=VALUE"), std::string::npos) << error;
+        EXPECT_NE(error.find(std::string("--set ") + shape), std::string::npos) << error;
+    }
+    EXPECT_NE(assignment_error("dram.colour=3").find("no such key 'dram.colour'"),
+              std::string::npos);
+    EXPECT_NE(assignment_error("drum.channels=3").find("--set drum.channels=3"), std::string::npos);
+    EXPECT_EQ(assignment_error("dram.channels=0"), "--set: dram.channels = 0 is outside 1..1024");
+    EXPECT_NE(assignment_error("dram.channels=\"many\"").find("must be an integer"),
+              std::string::npos);
+}
+
 } // namespace
 } // namespace talus::sim
