@@ -85,6 +85,7 @@ Device::Device(std::unique_ptr<Transport> transport, const std::string& name,
                const OpenOptions& options)
     : options_(options), name_(name), transport_(std::move(transport)), registers_(*transport_),
       waiter_(*transport_, registers_, name), doorbells_(*transport_),
+      iova_(transport_->iova_ranges()),
       control_memory_(*transport_, iova_, options.share_fd, nullptr),
       data_memory_(*transport_, iova_, options.share_fd,
                    [this](const DmaRegion& arena, bool added) { window(arena, added); }) {
@@ -410,6 +411,9 @@ talus_drv_device_info Device::info() {
     put_text(info.name, name_);
     put_text(info.transport, transport_->kind());
     put_text(info.boot_state_name, boot_state_name(info.boot_state));
+    info.host_page_bytes = control_memory_.page_bytes();
+    if (const std::uint64_t data = data_memory_.page_bytes(); data != 0)
+        info.host_page_bytes = std::min(info.host_page_bytes, data);
     if (ready_) {
         put_text(info.product, padded_text(identity_.product));
         put_text(info.serial, padded_text(identity_.serial));

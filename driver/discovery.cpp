@@ -98,6 +98,7 @@ std::optional<FoundDevice> inspect(pci_dev* device, const fs::path& devices, boo
     std::snprintf(bdf, sizeof bdf, "%04x:%02x:%02x.%d", static_cast<unsigned>(device->domain),
                   device->bus, device->dev, device->func);
     found.bdf = bdf;
+    found.published = published;
     found.vendor_id = device->vendor_id;
     found.device_id = device->device_id;
     found.revision = pci_read_byte(device, PCI_REVISION_ID);
@@ -160,9 +161,6 @@ std::vector<FoundDevice> discover(const std::string& sysfs) {
     return result;
 }
 
-namespace {
-
-// "03:00.0" and "0000:03:00.0" as sysfs writes them; empty for anything else.
 std::optional<std::string> canonical_bdf(const std::string& name) {
     if (name.find_first_not_of("0123456789abcdefABCDEF:.") != std::string::npos)
         return std::nullopt;
@@ -182,10 +180,12 @@ std::optional<std::string> canonical_bdf(const std::string& name) {
     return text;
 }
 
+namespace {
+
 Target target_of(const FoundDevice& device) {
     if (!device.socket.empty())
         return {device.bdf, "vfio-user", device.socket};
-    if (device.simulated && device.kernel_driver.empty())
+    if (device.published)
         throw Error(TALUS_DRV_NOT_FOUND, device.bdf + ": the published tree names no socket " +
                                              "(its talus_socket file is missing or empty)");
     return {device.bdf, "vfio", device.bdf};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,8 @@ struct FoundDevice {
     std::uint16_t device_id = 0;
     std::uint8_t revision = 0;
     std::uint8_t bar_count = 0;
-    bool simulated = false;
+    bool simulated = false; // says its capability, or the tree that it was published in
+    bool published = false; // by talus-sim; else on the real sysfs, a simulated one in a guest
     std::uint32_t abi_version = 0; // of the vendor-specific capability; 0 where it is unreadable
 };
 
@@ -27,6 +29,9 @@ std::vector<FoundDevice> discover(const std::string& sysfs);
 
 /// As discover, on one tree: `root` holds bus/pci/devices.
 std::vector<FoundDevice> discover_tree(const std::string& root, bool published);
+
+/// "03:00.0" and "0000:03:00.0" as sysfs writes them; empty for anything else.
+std::optional<std::string> canonical_bdf(const std::string& name);
 
 /// What to open, and by which transport.
 struct Target {

@@ -1,6 +1,7 @@
 // The C ABI: checks arguments, calls the C++ inside, turns exceptions into a status and a message.
 #include "talus/driver.h"
 
+#include "binding.hpp"
 #include "device.hpp"
 #include "error.hpp"
 
@@ -71,6 +72,17 @@ std::string text(const char* value) {
 template <std::size_t N>
 void put(char (&to)[N], const std::string& from) {
     std::snprintf(to, N, "%s", from.c_str());
+}
+
+void put(char* to, std::size_t capacity, const std::string& from) {
+    if (to != nullptr && capacity != 0)
+        std::snprintf(to, capacity, "%s", from.c_str());
+}
+
+std::string bdf_of(const char* name) {
+    const auto bdf = canonical_bdf(text(name));
+    require(bdf.has_value(), "the device's name is no BDF (0000:03:00.0)");
+    return *bdf;
 }
 
 WaitBy wait_by(std::uint32_t mode) {
@@ -159,6 +171,14 @@ talus_drv_status talus_drv_discover(const char* sysfs, talus_drv_found* found, s
         }
         *count = devices.size();
     });
+}
+
+talus_drv_status talus_drv_bind(const char* name, char* former, size_t capacity) {
+    return call([&] { put(former, capacity, bind_to_vfio(Syscalls::linux(), bdf_of(name))); });
+}
+
+talus_drv_status talus_drv_unbind(const char* name, char* former, size_t capacity) {
+    return call([&] { put(former, capacity, unbind_from_vfio(Syscalls::linux(), bdf_of(name))); });
 }
 
 talus_drv_status talus_drv_open(const talus_drv_open_options* options, talus_drv_device** device) {

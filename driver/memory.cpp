@@ -3,6 +3,7 @@
 #include "error.hpp"
 
 #include <fcntl.h>
+#include <linux/memfd.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -12,39 +13,79 @@
 
 namespace talus::driver {
 
+IovaSpace::IovaSpace(const std::vector<IovaRange>& usable) {
+    for (const auto& [low, high] : {IovaRange{kBase, kEnd}, IovaRange{kPage, kBase}}) {
+        for (const IovaRange& range : usable) {
+            const std::uint64_t begin = (std::max(range.begin, low) + kPage - 1) & ~(kPage - 1);
+            const std::uint64_t end = std::min(range.end, high) & ~(kPage - 1);
+            if (begin < end)
+                ranges_.emplace_back(begin, end - begin, kPage);
+        }
+        if (!ranges_.empty())
+            return;
+    }
+}
+
 std::uint64_t IovaSpace::allocate(std::uint64_t bytes, std::uint64_t alignment) {
     const std::lock_guard lock(mutex_);
-    const auto iova = ranges_.allocate(bytes, alignment);
-    if (!iova)
-        throw Error(TALUS_DRV_OUT_OF_HOST_MEMORY,
-                    "IOVA space is exhausted: no room for " + std::to_string(bytes) + " bytes");
-    return *iova;
+    for (RangeAllocator& range : ranges_)
+        if (const auto iova = range.allocate(bytes, alignment))
+            return *iova;
+    throw Error(TALUS_DRV_OUT_OF_HOST_MEMORY,
+                "IOVA space is exhausted: no room for " + std::to_string(bytes) + " bytes");
 }
 
 void IovaSpace::release(std::uint64_t iova) {
     const std::lock_guard lock(mutex_);
-    ranges_.release(iova);
+    for (RangeAllocator& range : ranges_)
+        if (range.release(iova))
+            return;
+}
+
+// False if the system has no such pages left. hugetlb reserves at mmap, so that a later access
+// never fails.
+bool DmaRegion::create(std::uint64_t page_bytes, bool last_resort) {
+    unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+    if (page_bytes != IovaSpace::kPage)
+        flags |= MFD_HUGETLB | static_cast<unsigned>(std::countr_zero(page_bytes))
+                                   << MFD_HUGE_SHIFT;
+    file_.reset(memfd_create("talus-dma", flags));
+    const auto failed = [&](const std::string& what) {
+        if (last_resort)
+            throw system_error(what, errno);
+        file_.reset();
+        return false;
+    };
+    if (!file_.valid())
+        return failed("memfd_create");
+    if (ftruncate(file_.get(), static_cast<off_t>(bytes_)) != 0)
+        return failed("cannot size DMA memory of " + std::to_string(bytes_) + " bytes");
+    void* mapped = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, file_.get(), 0);
+    if (mapped == MAP_FAILED)
+        return failed("cannot map DMA memory of " + std::to_string(bytes_) + " bytes");
+    pointer_ = static_cast<std::byte*>(mapped);
+    page_bytes_ = page_bytes;
+    return true;
 }
 
 DmaRegion::DmaRegion(Transport& transport, IovaSpace& space, std::uint64_t bytes,
                      std::uint64_t alignment, bool share_fd)
     : transport_(transport), space_(space),
       bytes_((bytes + IovaSpace::kPage - 1) & ~(IovaSpace::kPage - 1)) {
-    file_.reset(memfd_create("talus-dma", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-    if (!file_.valid())
-        throw system_error("memfd_create", errno);
-    if (ftruncate(file_.get(), static_cast<off_t>(bytes_)) != 0)
-        throw system_error("cannot size DMA memory of " + std::to_string(bytes_) + " bytes", errno);
-    // The other side gets this descriptor: it must not be able to shrink the file beneath us, which
-    // would turn our next access into SIGBUS.
-    if (fcntl(file_.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
-        throw system_error("cannot seal DMA memory", errno);
-    void* mapped = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, file_.get(), 0);
-    if (mapped == MAP_FAILED)
-        throw system_error("cannot map DMA memory of " + std::to_string(bytes_) + " bytes", errno);
-    pointer_ = static_cast<std::byte*>(mapped);
+    if (transport.pins_memory() && bytes_ > kHugePages[1])
+        bytes_ = (bytes_ + kHugePages[1] - 1) & ~(kHugePages[1] - 1);
+    bool created = false;
+    if (transport.pins_memory())
+        for (const std::uint64_t page : kHugePages)
+            created = created || (bytes_ % page == 0 && create(page, false));
+    if (!created)
+        create(IovaSpace::kPage, true);
     try {
-        iova_ = space_.allocate(bytes_, alignment);
+        // The other side gets this descriptor: it must not be able to shrink the file beneath us,
+        // which would turn our next access into SIGBUS.
+        if (fcntl(file_.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
+            throw system_error("cannot seal DMA memory", errno);
+        iova_ = space_.allocate(bytes_, std::max(alignment, page_bytes_));
         try {
             transport_.dma_map(iova_, bytes_, pointer_, share_fd ? file_.get() : -1);
         } catch (...) {
@@ -117,6 +158,15 @@ void DmaHeap::for_each_arena(const std::function<void(const DmaRegion&)>& visit)
     const std::lock_guard lock(mutex_);
     for (const Arena& arena : arenas_)
         visit(*arena.region);
+}
+
+std::uint64_t DmaHeap::page_bytes() {
+    const std::lock_guard lock(mutex_);
+    std::uint64_t smallest = 0;
+    for (const Arena& arena : arenas_)
+        if (smallest == 0 || arena.region->page_bytes() < smallest)
+            smallest = arena.region->page_bytes();
+    return smallest;
 }
 
 std::size_t DmaHeap::arena_count() {

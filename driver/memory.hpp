@@ -23,17 +23,27 @@ class IovaSpace {
     static constexpr std::uint64_t kEnd = std::uint64_t{1} << 38;
     static constexpr std::uint64_t kPage = 4096;
 
+    /// Takes the parts of `usable` between kBase and kEnd, so that addresses are the same on every
+    /// transport that permits it; only if there are none, what lies below kBase.
+    explicit IovaSpace(const std::vector<IovaRange>& usable = {{kBase, kEnd}});
+
     /// Throws OUT_OF_HOST_MEMORY.
     std::uint64_t allocate(std::uint64_t bytes, std::uint64_t alignment);
     void release(std::uint64_t iova);
 
   private:
     std::mutex mutex_;
-    RangeAllocator ranges_{kBase, kEnd - kBase, kPage};
+    std::vector<RangeAllocator> ranges_;
 };
 
+/// Page sizes that DMA memory is taken in, largest first. The larger two are Linux's hugetlb pages,
+/// which the administrator reserves (vm.nr_hugepages).
+constexpr std::uint64_t kHugePages[] = {std::uint64_t{1} << 30, std::uint64_t{2} << 20};
+
 /// A memfd, mapped here and at the device, page-aligned and zeroed. Not movable: the device knows
-/// its place. The memory lives until the destructor has unmapped it at the device.
+/// its place. The memory lives until the destructor has unmapped it at the device. Where the
+/// transport pins memory, the largest page size is taken that divides the size and that the system
+/// has enough pages of; the size is rounded up to 2 MiB first if it is above that.
 class DmaRegion {
   public:
     /// `share_fd`: hand the file to the device, so that it maps the memory too; without, each of
@@ -47,11 +57,15 @@ class DmaRegion {
     std::byte* pointer() const { return pointer_; }
     std::uint64_t iova() const { return iova_; }
     std::uint64_t bytes() const { return bytes_; }
+    std::uint64_t page_bytes() const { return page_bytes_; }
 
   private:
+    bool create(std::uint64_t page_bytes, bool last_resort);
+
     Transport& transport_;
     IovaSpace& space_;
     UniqueFd file_;
+    std::uint64_t page_bytes_ = IovaSpace::kPage;
     std::byte* pointer_ = nullptr;
     std::uint64_t iova_ = 0;
     std::uint64_t bytes_ = 0;
@@ -89,6 +103,9 @@ class DmaHeap {
     void for_each_arena(const std::function<void(const DmaRegion&)>& visit);
 
     std::size_t arena_count();
+
+    /// Of the arena with the smallest pages; 0 without an arena.
+    std::uint64_t page_bytes();
 
   private:
     struct Arena {

@@ -2,6 +2,7 @@
 
 #include "error.hpp"
 #include "locate.hpp"
+#include "vfio.hpp"
 #include "vfio_user.hpp"
 
 #include <array>
@@ -20,6 +21,10 @@ std::unique_ptr<Transport> open_vfio_user(const Target& target, const TransportO
                                                std::move(simulator));
 }
 
+std::unique_ptr<Transport> open_vfio(const Target& target, const TransportOptions&) {
+    return std::make_unique<VfioTransport>(target.address);
+}
+
 // The transports of this driver. A new one is a line here and a class beside VfioUserTransport.
 struct TransportEntry {
     const char* name; // Target::transport
@@ -27,6 +32,7 @@ struct TransportEntry {
 };
 constexpr std::array kTransports = {
     TransportEntry{"vfio-user", open_vfio_user},
+    TransportEntry{"vfio", open_vfio},
 };
 
 } // namespace

@@ -20,6 +20,12 @@ struct BarMapping {
     std::uint64_t bytes = 0;
 };
 
+/// IOVAs from `begin` up to but not including `end`.
+struct IovaRange {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+};
+
 /// The operations that a transport offers. Thread-safe except for construction and destruction.
 /// Every operation throws Error{TALUS_DRV_DEVICE_LOST} once the device is gone, and never blocks
 /// for longer than the transport's own time-out. The destructor closes: device access to this
@@ -59,9 +65,16 @@ class Transport {
     /// dma_map.
     virtual void dma_unmap(std::uint64_t iova, std::uint64_t bytes) = 0;
 
-    /// Number of MSI-X vectors.
+    /// Where dma_map may map. A device in another process has no IOMMU: anywhere.
+    virtual std::vector<IovaRange> iova_ranges() { return {{0, UINT64_MAX}}; }
+
+    /// Whether mapped memory is pinned and entered into an IOMMU page by page, so that huge pages
+    /// save time and entries.
+    virtual bool pins_memory() { return false; }
+
+    /// Number of MSI-X vectors (of MSI's where the device has no MSI-X).
     virtual std::uint32_t irq_count() = 0;
-    /// MSI-X vector `vector` signals `eventfd` from now on; -1 takes it away. The fd stays the
+    /// Vector `vector` signals `eventfd` from now on; -1 takes it away. The fd stays the
     /// caller's.
     virtual void irq_set(std::uint32_t vector, int eventfd) = 0;
 

@@ -120,6 +120,18 @@ TALUS_DRV_API TALUS_DRV_CHECK talus_drv_status talus_drv_discover(const char* sy
                                                                   talus_drv_found* found,
                                                                   size_t capacity, size_t* count);
 
+/** Hands a PCI function to the kernel driver vfio-pci, through which this driver reaches it, or
+ * with talus_drv_unbind back to the driver that it had before. `name` is its BDF. Needs root.
+ * `former` (may be NULL; `capacity` bytes) gets the name of the driver that it had before
+ * talus_drv_bind,
+ *  "" for none, "vfio-pci" if it was bound already.
+ *  Errors: NOT_FOUND, PERMISSION, UNSUPPORTED (no IOMMU, vfio-pci is not loaded, not bound to it),
+ * BUSY (unbind: a process holds the device), IO. */
+TALUS_DRV_API TALUS_DRV_CHECK talus_drv_status talus_drv_bind(const char* name, char* former,
+                                                              size_t capacity);
+TALUS_DRV_API TALUS_DRV_CHECK talus_drv_status talus_drv_unbind(const char* name, char* former,
+                                                                size_t capacity);
+
 /* ---- Device ---- */
 
 typedef struct talus_drv_device talus_drv_device;
@@ -176,7 +188,7 @@ TALUS_DRV_API void talus_drv_close(talus_drv_device* device);
 typedef struct talus_drv_device_info {
     size_t struct_size;
     char name[128];     /**< BDF, socket path, or "sim" */
-    char transport[16]; /**< "vfio-user" */
+    char transport[16]; /**< "vfio-user" (simulator), "vfio" (PCI function) */
     char product[16];   /**< "talus-t2" */
     char serial[16];
     char firmware_version[32]; /**< "0.1.0"; "" before the firmware runs */
@@ -202,6 +214,10 @@ typedef struct talus_drv_device_info {
     uint32_t max_sgl;          /**< entries of a scatter list */
     uint32_t shadow_doorbells; /**< 1 = in use */
     uint32_t reserved;
+    /** Page size of the host memory that the device reaches: 4096, or with the vfio transport 2 MiB
+     *  or 1 GiB if the system has such pages to spare (vm.nr_hugepages). The smallest in use; 0
+     *  before there is any. */
+    uint64_t host_page_bytes;
 } talus_drv_device_info;
 
 TALUS_DRV_API TALUS_DRV_CHECK talus_drv_status talus_drv_get_info(talus_drv_device* device,

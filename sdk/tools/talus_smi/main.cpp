@@ -132,6 +132,7 @@ int info(const Options& options) {
             {"name", info.name},
             {"simulated", info.simulated != 0},
             {"transport", info.transport},
+            {"host_page_bytes", info.host_page_bytes},
             {"product", info.product},
             {"serial", info.serial},
             {"abi_version", version_text(info.abi_version)},
@@ -171,6 +172,8 @@ int info(const Options& options) {
     };
     row("Device", fmt::format("{}{}", info.name, info.simulated != 0 ? " (simulated)" : ""));
     row("Transport", info.transport);
+    if (info.host_page_bytes != 0)
+        row("Host memory", fmt::format("{} KiB pages", info.host_page_bytes >> 10));
     if (info.product[0] != '\0')
         row("Product", fmt::format("{}, serial {}", info.product, info.serial));
     row("Firmware", info.firmware_version[0] != '\0' ? info.firmware_version : "not running");
@@ -192,6 +195,28 @@ int info(const Options& options) {
         row("Memory", fmt::format("{} MiB DRAM, {} MiB LLS, {} KiB per PE", info.dram_bytes >> 20,
                                   info.lls_bytes >> 20, info.local_memory_bytes >> 10));
         row("Doorbells", info.shadow_doorbells != 0 ? "shadow" : "BAR2");
+    }
+    return kExitOk;
+}
+
+int bind(const Options& options, bool to_vfio) {
+    char former[64] = "";
+    check((to_vfio ? talus_drv_bind : talus_drv_unbind)(options.device.c_str(), former,
+                                                        sizeof former));
+    const std::string driver = former;
+    if (options.json) {
+        fmt::print("{}\n", Json{{"device", options.device},
+                                {"driver", to_vfio ? "vfio-pci" : driver},
+                                {"former_driver", to_vfio ? driver : "vfio-pci"}}
+                               .dump(2));
+    } else if (!to_vfio) {
+        fmt::print("{}: {}\n", options.device,
+                   driver.empty() ? "unbound, as it was before" : "back at " + driver);
+    } else if (driver == "vfio-pci") {
+        fmt::print("{}: was bound to vfio-pci already\n", options.device);
+    } else {
+        fmt::print("{}: bound to vfio-pci, before {}\n", options.device,
+                   driver.empty() ? "unbound" : driver);
     }
     return kExitOk;
 }
@@ -248,6 +273,16 @@ int main(int argc, char** argv) {
     CLI::App* log_command = app.add_subcommand("log", "The firmware's log page");
     with_device(log_command);
 
+    CLI::App* bind_command = app.add_subcommand(
+        "bind", "Hand a PCI device to vfio-pci, through which the driver reaches it (needs root)");
+    CLI::App* unbind_command =
+        app.add_subcommand("unbind", "Give it back to the kernel driver that it had before");
+    for (CLI::App* command : {bind_command, unbind_command}) {
+        command->add_flag("--json", options.json, "Print JSON");
+        command->add_option("device", options.device, "BDF (0000:03:00.0)")->required();
+        command->footer(kExitCodes);
+    }
+
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
@@ -258,6 +293,8 @@ int main(int argc, char** argv) {
             return list(options);
         if (info_command->parsed())
             return info(options);
+        if (bind_command->parsed() || unbind_command->parsed())
+            return bind(options, bind_command->parsed());
         return log(options);
     } catch (const Failure& failure) {
         fmt::print(stderr, "talus-smi: {}\n", failure.what());
