@@ -16,6 +16,7 @@
 #include "talus/hw/contract_hash.h"
 #include "talus/hw/queue.h"
 
+#include "bare/command_line.hpp"
 #include "core/config.hpp"
 #include "core/diagnostics.hpp"
 #include "pci/pci_function.hpp"
@@ -208,15 +209,20 @@ int main(int argc, char** argv) {
     app.add_option("--serial", arguments.serial, "Card serial number, 64 bits");
     app.add_flag("--trace-commands", arguments.trace_commands,
                  "Log every admitted batch and every completion with its clocks");
+    bare::Options bare_options;
+    bare::add_options(app, bare_options)->excludes(socket)->excludes(fd);
     app.set_version_flag("--version",
                          fmt::format("talus-sim {} (contract {:016x})", TALUS_BUNDLE_VERSION_STRING,
                                      TALUS_CONTRACT_HASH));
     CLI11_PARSE(app, argc, argv);
-    if (arguments.socket.empty() && arguments.fd < 0) {
-        fmt::print(stderr, "talus-sim: one of --socket and --fd is needed; see --help\n");
+    if (arguments.socket.empty() && arguments.fd < 0 && bare_options.elf.empty()) {
+        fmt::print(stderr, "talus-sim: one of --socket, --fd and --elf is needed; see --help\n");
         return kExitSetup;
     }
     try {
+        if (!bare_options.elf.empty()) {
+            return bare::run(bare_options, arguments.verbose);
+        }
         return serve(arguments);
     } catch (const std::exception& error) {
         fmt::print(stderr, "talus-sim: {}\n", error.what());

@@ -4,9 +4,9 @@
 #include <cerrno>
 #include <cstring>
 #include <elf.h>
-#include <fstream>
-#include <iterator>
 #include <stdexcept>
+
+#include "elf_file.hpp"
 
 namespace talus::sim {
 
@@ -26,62 +26,14 @@ std::string_view owner_name(Owner owner) {
     return "?";
 }
 
-namespace {
-
-template <typename T>
-bool read_at(const std::vector<char>& file, std::uint64_t offset, T& out) {
-    if (offset > file.size() || file.size() - offset < sizeof(T)) {
-        return false;
-    }
-    std::memcpy(&out, file.data() + offset, sizeof(T));
-    return true;
-}
-
-} // namespace
-
 void SymbolTable::add_elf(const std::string& path, std::uint64_t base) {
-    std::ifstream stream(path, std::ios::binary);
-    if (!stream) {
-        throw std::runtime_error(fmt::format("{}: {}", path, std::strerror(errno)));
-    }
-    const std::vector<char> file((std::istreambuf_iterator<char>(stream)),
-                                 std::istreambuf_iterator<char>());
-    Elf64_Ehdr header;
-    if (!read_at(file, 0, header) || std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
-        header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_ident[EI_DATA] != ELFDATA2LSB) {
-        throw std::runtime_error(path + ": not a little-endian ELF64 file");
-    }
-    for (unsigned i = 0; i < header.e_shnum; ++i) {
-        Elf64_Shdr table;
-        Elf64_Shdr strings;
-        if (!read_at(file, header.e_shoff + std::uint64_t{i} * header.e_shentsize, table) ||
-            table.sh_type != SHT_SYMTAB) {
-            continue;
+    const ElfFile elf(path);
+    for (const ElfFile::Symbol& symbol : elf.symbols()) {
+        if ((symbol.type != STT_FUNC && symbol.type != STT_OBJECT && symbol.type != STT_NOTYPE) ||
+            symbol.name.empty() || symbol.name[0] == '.' || symbol.name[0] == '$') {
+            continue; // local labels and mapping symbols
         }
-        if (!read_at(file, header.e_shoff + std::uint64_t{table.sh_link} * header.e_shentsize,
-                     strings) ||
-            strings.sh_offset > file.size() || file.size() - strings.sh_offset < strings.sh_size) {
-            throw std::runtime_error(path + ": truncated symbol table");
-        }
-        for (std::uint64_t at = 0; at + sizeof(Elf64_Sym) <= table.sh_size;
-             at += sizeof(Elf64_Sym)) {
-            Elf64_Sym symbol;
-            if (!read_at(file, table.sh_offset + at, symbol)) {
-                throw std::runtime_error(path + ": truncated symbol table");
-            }
-            const unsigned type = ELF64_ST_TYPE(symbol.st_info);
-            if (symbol.st_shndx == SHN_UNDEF || symbol.st_name >= strings.sh_size ||
-                (type != STT_FUNC && type != STT_OBJECT && type != STT_NOTYPE)) {
-                continue;
-            }
-            const char* name = file.data() + strings.sh_offset + symbol.st_name;
-            const std::size_t room = strings.sh_size - symbol.st_name;
-            const std::string text(name, strnlen(name, room));
-            if (text.empty() || text[0] == '.' || text[0] == '$') {
-                continue; // local labels and mapping symbols
-            }
-            symbols_.push_back({symbol.st_value + base, symbol.st_size, text});
-        }
+        symbols_.push_back({symbol.addr + base, symbol.size, std::string(symbol.name)});
     }
     std::stable_sort(symbols_.begin(), symbols_.end(),
                      [](const Symbol& x, const Symbol& y) { return x.addr < y.addr; });

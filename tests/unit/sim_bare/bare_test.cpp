@@ -1,0 +1,202 @@
+// talus-sim --elf as a program: exit codes, console, signature, and ELF files of every bad kind.
+#include <array>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <elf.h>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Result {
+    int code;
+    std::string out;
+    std::string err;
+};
+
+std::string slurp(const fs::path& path) {
+    std::ifstream stream(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
+}
+
+class Bare : public testing::Test {
+  protected:
+    void SetUp() override {
+        std::string name = (fs::temp_directory_path() / "talus_bare_XXXXXX").string();
+        ASSERT_NE(mkdtemp(name.data()), nullptr);
+        folder_ = name;
+    }
+    void TearDown() override { fs::remove_all(folder_); }
+
+    /// Runs talus-sim with these arguments, split at spaces by the shell.
+    Result sim(const std::string& arguments) const {
+        const fs::path out = folder_ / "out", err = folder_ / "err";
+        const std::string line = std::string(TALUS_TEST_SIM) + " " + arguments + " >" +
+                                 out.string() + " 2>" + err.string() + " </dev/null";
+        const int status = std::system(line.c_str());
+        return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, slurp(out), slurp(err)};
+    }
+    static std::string program(const char* name) {
+        return std::string(TALUS_TEST_PROGRAMS) + "/" + name + ".elf";
+    }
+    /// The passing program after a change of its bytes.
+    std::string changed(const std::function<void(std::vector<char>&)>& change,
+                        const char* base = "pass") const {
+        const std::string text = slurp(program(base));
+        std::vector<char> bytes(text.begin(), text.end());
+        change(bytes);
+        const fs::path path = folder_ / "changed.elf";
+        std::ofstream(path, std::ios::binary)
+            .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+        return path.string();
+    }
+    void expect_error(const std::string& path, const char* part) const {
+        const Result result = sim("--elf " + path);
+        EXPECT_EQ(result.code, 1) << part;
+        EXPECT_NE(result.err.find(part), std::string::npos) << part << ": " << result.err;
+        EXPECT_NE(result.err.find(path), std::string::npos) << result.err;
+    }
+
+    fs::path folder_;
+};
+
+template <class T>
+T& header_at(std::vector<char>& bytes, std::size_t offset) {
+    EXPECT_LE(offset + sizeof(T), bytes.size());
+    return *reinterpret_cast<T*>(bytes.data() + offset);
+}
+Elf64_Ehdr& elf_header(std::vector<char>& bytes) {
+    return header_at<Elf64_Ehdr>(bytes, 0);
+}
+Elf64_Phdr& segment(std::vector<char>& bytes, unsigned index) {
+    return header_at<Elf64_Phdr>(bytes, elf_header(bytes).e_phoff + index * sizeof(Elf64_Phdr));
+}
+
+TEST_F(Bare, SegmentsHaveNoFlags) {
+    const std::string text = slurp(program("pass"));
+    std::vector<char> bytes(text.begin(), text.end());
+    ASSERT_GE(elf_header(bytes).e_phnum, 2);
+    for (unsigned i = 0; i < 2; ++i) {
+        EXPECT_EQ(segment(bytes, i).p_type, PT_LOAD);
+        EXPECT_EQ(segment(bytes, i).p_flags, 0u);
+    }
+}
+
+TEST_F(Bare, ExitCodes) {
+    const Result pass = sim("--elf " + program("pass") + " --isa rv64gc --exit-symbol tohost");
+    EXPECT_EQ(pass.code, 0) << pass.err;
+    EXPECT_EQ(pass.out + pass.err, "");
+    const Result fail = sim("--elf " + program("fail"));
+    EXPECT_EQ(fail.code, 5);
+    EXPECT_NE(fail.err.find("test number 5"), std::string::npos) << fail.err;
+    // Code 1011 does not fit: an ecall without a handler of its own.
+    const Result vector = sim("--elf " + program("vector") + " --isa rv64gc");
+    EXPECT_EQ(vector.code, 69);
+    EXPECT_NE(vector.err.find("1002"), std::string::npos) << vector.err;
+    EXPECT_EQ(sim("--elf " + program("vector") + " --isa rv64gcv_zvfh").code, 0);
+}
+
+TEST_F(Bare, EndsThatAreNone) {
+    const Result limit = sim("--elf " + program("spin") + " --max-instructions 12345");
+    EXPECT_EQ(limit.code, 71);
+    EXPECT_NE(limit.err.find("after 12345 instructions"), std::string::npos) << limit.err;
+    const Result sleep = sim("--elf " + program("sleep"));
+    EXPECT_EQ(sleep.code, 72);
+    EXPECT_NE(sleep.err.find("waits at"), std::string::npos) << sleep.err;
+    const Result trap = sim("--elf " + program("no_handler"));
+    EXPECT_EQ(trap.code, 72);
+    EXPECT_NE(trap.err.find("trap 11"), std::string::npos) << trap.err;
+    const Result htif = sim("--elf " + program("bad_htif"));
+    EXPECT_EQ(htif.code, 1);
+    EXPECT_NE(htif.err.find("no HTIF device 9"), std::string::npos) << htif.err;
+}
+
+TEST_F(Bare, ConsoleAndCalls) {
+    const Result result = sim("--elf " + program("console"));
+    EXPECT_EQ(result.code, 0) << result.err;
+    EXPECT_EQ(result.out, "put\nwrite\n");
+}
+
+TEST_F(Bare, TimerAndSoftwareInterrupts) {
+    EXPECT_EQ(sim("--elf " + program("timer")).code, 0);
+}
+
+TEST_F(Bare, Harts) {
+    const Result result = sim("--elf " + program("harts") + " --harts 4");
+    EXPECT_EQ(result.code, 0) << result.err;
+}
+
+TEST_F(Bare, Signature) {
+    const fs::path path = folder_ / "signature";
+    const auto lines = [&](const std::string& options) {
+        EXPECT_EQ(
+            sim("--elf " + program("signature") + " --signature " + path.string() + options).code,
+            0);
+        return slurp(path);
+    };
+    EXPECT_EQ(lines(""), "11223344\ncafef00d\n00775566\n");
+    EXPECT_EQ(lines(" --signature-granularity 8"), "cafef00d11223344\n0000000000775566\n");
+    EXPECT_EQ(lines(" --signature-granularity 16"), "0000000000775566cafef00d11223344\n");
+    const Result none = sim("--elf " + program("pass") + " --signature " + path.string());
+    EXPECT_EQ(none.code, 1);
+    EXPECT_NE(none.err.find("no symbol begin_signature"), std::string::npos) << none.err;
+}
+
+TEST_F(Bare, BadFiles) {
+    expect_error("/nonexistent", "No such file");
+    expect_error("/dev/null", "not an ELF file");
+    expect_error(changed([](auto& b) { b.resize(40); }), "truncated: the ELF header");
+    expect_error(changed([](auto& b) { b.resize(100); }), "truncated: the program header");
+    expect_error(changed([](auto& b) { b.resize(segment(b, 0).p_offset + 8); }),
+                 "truncated: segment 0");
+    expect_error(changed([](auto& b) { elf_header(b).e_shoff = b.size() - 8; }),
+                 "truncated: the section header");
+    expect_error(changed([](auto& b) { elf_header(b).e_ident[EI_CLASS] = ELFCLASS32; }), "32-bit");
+    expect_error(changed([](auto& b) { elf_header(b).e_ident[EI_DATA] = ELFDATA2MSB; }),
+                 "little-endian");
+    expect_error(changed([](auto& b) { elf_header(b).e_machine = EM_X86_64; }), "machine 62");
+    expect_error(changed([](auto& b) { elf_header(b).e_type = ET_REL; }), "relocatable");
+    expect_error(changed([](auto& b) { elf_header(b).e_type = ET_CORE; }), "not an executable");
+    expect_error(changed([](auto& b) { elf_header(b).e_phnum = 0; }), "no loadable segment");
+    expect_error(changed([](auto& b) { segment(b, 0).p_filesz = segment(b, 0).p_memsz + 1; }),
+                 "in memory");
+    expect_error(changed([](auto& b) { segment(b, 1).p_paddr = segment(b, 0).p_paddr + 4; }),
+                 "overlap");
+    expect_error(changed([](auto& b) { segment(b, 1).p_paddr = ~0ull - 8; }), "past the last");
+    expect_error(changed([](auto& b) { segment(b, 1).p_memsz = 1ull << 62; }), "has no memory");
+    expect_error(changed([](auto& b) { elf_header(b).e_shnum = 0; }), "no symbol tohost");
+    const Result other = sim("--elf " + program("pass") + " --exit-symbol nowhere");
+    EXPECT_EQ(other.code, 1);
+    EXPECT_NE(other.err.find("no symbol nowhere"), std::string::npos) << other.err;
+    const Result isa = sim("--elf " + program("pass") + " --isa rv64gch");
+    EXPECT_EQ(isa.code, 1);
+    EXPECT_NE(isa.err.find("no core has"), std::string::npos) << isa.err;
+}
+
+/// A segment far from the others is memory as well: here a copy of the first.
+TEST_F(Bare, FarSegment) {
+    const std::string path = changed([](auto& b) {
+        const std::uint64_t at = b.size();
+        std::array<Elf64_Phdr, 3> headers = {segment(b, 0), segment(b, 1), segment(b, 0)};
+        headers[2].p_paddr = headers[2].p_vaddr = 0x1000;
+        b.resize(at + sizeof headers);
+        std::memcpy(b.data() + at, headers.data(), sizeof headers);
+        elf_header(b).e_phoff = at;
+        elf_header(b).e_phnum = headers.size();
+    });
+    EXPECT_EQ(sim("--elf " + path + " --memory 1MiB").code, 0);
+}
+
+} // namespace
