@@ -42,12 +42,15 @@ void queue_engine_give_back(struct queue_engine* engine) {
     mmio_write32(engine->base + QE_INBOX_HEAD, engine->inbox_head);
 }
 
-bool queue_engine_post(struct queue_engine* engine, const struct talus_outbox_slot* slot) {
-    if (engine->outbox_tail - engine->outbox_head == TALUS_OUTBOX_SLOTS) {
+bool queue_engine_has_room(struct queue_engine* engine) {
+    if (engine->outbox_tail - engine->outbox_head == TALUS_OUTBOX_SLOTS)
         engine->outbox_head = mmio_read32(engine->base + QE_OUTBOX_HEAD);
-        if (engine->outbox_tail - engine->outbox_head == TALUS_OUTBOX_SLOTS)
-            return false;
-    }
+    return engine->outbox_tail - engine->outbox_head != TALUS_OUTBOX_SLOTS;
+}
+
+bool queue_engine_post(struct queue_engine* engine, const struct talus_outbox_slot* slot) {
+    if (!queue_engine_has_room(engine))
+        return false;
     const uint32_t index = engine->outbox_tail % TALUS_OUTBOX_SLOTS;
     struct talus_outbox_slot* target = bus_pointer(engine->outbox + index * sizeof(*target));
     *target = *slot;

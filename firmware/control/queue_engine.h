@@ -42,6 +42,9 @@ void queue_engine_give_back(struct queue_engine* engine);
 /* Slots that the engine has written, read now. */
 uint32_t queue_engine_inbox_tail(const struct queue_engine* engine);
 
+/* The outbox can take one more completion. */
+bool queue_engine_has_room(struct queue_engine* engine);
+
 /* Posts a completion; false if the outbox is full (TALUS_IRQ_OUTBOX tells of room). */
 bool queue_engine_post(struct queue_engine* engine, const struct talus_outbox_slot* slot);
 

@@ -66,8 +66,8 @@ static void post(struct control* control, struct queue* queue) {
     }
 }
 
-/* Completes `current`: applies the batch rule and posts. */
-static void complete(struct control* control, struct queue* queue, const struct outcome* outcome) {
+/* Ends `current`: applies the batch rule and leaves its completion in `posting`. */
+static void retire(struct control* control, struct queue* queue, const struct outcome* outcome) {
     struct command* command = command_at(&control->queues, queue->current);
     const uint64_t now = clock_now();
     if ((command->sqe.flags & TALUS_SQE_BATCH_END) != 0)
@@ -87,7 +87,6 @@ static void complete(struct control* control, struct queue* queue, const struct 
     queue->idle_since = now;
     pool_return(&control->queues, queue->current);
     queue->current = NO_COMMAND;
-    post(control, queue);
 }
 
 /* Runs the handler of `current`. */
@@ -99,9 +98,14 @@ static void execute(struct control* control, struct queue* queue) {
         outcome.status = TALUS_ABORTED;
     if (outcome.status == TALUS_OK)
         progress = command_dispatch(control, queue, command, &outcome);
+    if (queue->owes_post) {
+        queue->owes_post = false;
+        post(control, queue);
+    }
     switch (progress) {
     case PROGRESS_DONE:
-        complete(control, queue, &outcome);
+        retire(control, queue, &outcome);
+        post(control, queue);
         break;
     case PROGRESS_STARTED:
         queue->phase = PHASE_RUNNING;
@@ -179,7 +183,16 @@ void queues_receive(struct control* control) {
 void queues_finish(struct control* control, struct queue* queue, const struct outcome* outcome) {
     if (queue->phase != PHASE_RUNNING)
         return;
-    complete(control, queue, outcome);
+    retire(control, queue, outcome);
+    /* The next command begins before the completion of this one is written, so that PEs do not idle
+     * meanwhile. I/O handlers never post, so the room is still there afterwards; a queue whose command
+     * runs is active or deleting, so the next one does begin. */
+    queue->owes_post = queue->qid != TALUS_QUEUE_ADMIN && queue->head != NO_COMMAND &&
+                       queue_engine_has_room(&control->engine);
+    if (queue->owes_post)
+        queue->phase = PHASE_IDLE;
+    else
+        post(control, queue);
     advance(control, queue);
 }
 

@@ -80,6 +80,7 @@ struct queue {
     uint16_t delete_cid; /* DELETING, DRAINING: the admin command */
     uint64_t delete_admitted;
     uint32_t drain_to;   /* DRAINING: inbox index */
+    bool owes_post;      /* `posting` is written as soon as the next command has begun */
     bool batch_failed;   /* commands up to BATCH_END complete as aborted */
     uint64_t start;      /* clock from which `current` executes */
     uint64_t idle_since; /* clock at which the previous command ended */

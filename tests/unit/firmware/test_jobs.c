@@ -489,6 +489,50 @@ static void test_outbox_full(void** state) {
     assert_int_equal(completions(), 0);
 }
 
+/* A queue's next job is launched before the completion of the last is written; what completes at
+ * once is still written after it. */
+static void test_replacement_comes_before_the_completion(void** state) {
+    (void)state;
+    create_queue(1);
+    struct talus_sqe sqes[] = {sqe_launch(0, 0, 0, 8, 8), sqe_launch(1, 0, 0, 8, 8), sqe_nop(2)};
+    submit_batch(1, sqes, 3);
+    pes_finish(1, 0, 77);
+    assert_true(bus_last_write(SYS(GRID) + GRID_LAUNCH) < bus_last_write(SYS(QE) + QE_OUTBOX_TAIL));
+    assert_int_equal(completions(), 1);
+    const struct talus_outbox_slot slot = completion();
+    assert_int_equal(slot.cqe.cid, 0);
+    assert_int_equal(slot.cqe.result, 77);
+    pes_finish(1, 0, 0);
+    assert_completion(1, 1, TALUS_OK);
+    assert_completion(1, 2, TALUS_OK);
+}
+
+/* With the outbox full, the next job waits: its completion could have no place before the last
+ * one's. */
+static void test_no_replacement_before_a_full_outbox(void** state) {
+    (void)state;
+    create_queue(1);
+    create_queue(2);
+    struct talus_sqe jobs[] = {sqe_launch(0, 0, 0, 8, 8), sqe_launch(1, 0, 0, 8, 8)};
+    submit_batch(1, jobs, 2);
+    const uint32_t tail = (uint32_t)bus_get(SYS(QE) + QE_OUTBOX_TAIL);
+    for (unsigned i = tail; i < TALUS_OUTBOX_SLOTS; ++i) {
+        struct talus_sqe nop = sqe_nop((uint16_t)i);
+        submit_batch(2, &nop, 1);
+        completion();
+    }
+    const int launches = bus_last_write(SYS(GRID) + GRID_LAUNCH);
+    pes_finish(1, 0, 0);
+    assert_int_equal(completions(), 0);
+    assert_int_equal(bus_last_write(SYS(GRID) + GRID_LAUNCH), launches);
+    bus_set(SYS(QE) + QE_OUTBOX_HEAD, bus_get(SYS(QE) + QE_OUTBOX_TAIL));
+    interrupt(TALUS_IRQ_OUTBOX);
+    assert_completion(1, 0, TALUS_OK);
+    assert_true(bus_last_write(SYS(GRID) + GRID_LAUNCH) > launches);
+    pes_finish(1, 0, 0);
+    assert_completion(1, 1, TALUS_OK);
+}
+
 /* When the pool of commands is used up, entries stay in the inbox and are taken later. */
 static void test_pool_exhausted(void** state) {
     (void)state;
@@ -538,6 +582,8 @@ int main(void) {
         cmocka_unit_test_setup(test_abort_queued, boot_and_enable),
         cmocka_unit_test_setup(test_delete, boot_and_enable),
         cmocka_unit_test_setup(test_outbox_full, boot_and_enable),
+        cmocka_unit_test_setup(test_replacement_comes_before_the_completion, boot_and_enable),
+        cmocka_unit_test_setup(test_no_replacement_before_a_full_outbox, boot_and_enable),
         cmocka_unit_test_setup(test_pool_exhausted, boot_and_enable),
         cmocka_unit_test_setup(test_bad_queue_id, boot_and_enable),
     };
