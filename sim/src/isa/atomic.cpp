@@ -62,6 +62,8 @@ bool Core::amo(const AmoRequest& request, std::uint64_t& old_value, Cycle& ready
         const OpResult result = port.amo(config.id, now, request);
         if (!accept(result))
             return false;
+        if (lr || request.op == AmoOp::kSc)
+            reserved = false; // one reservation per hart, and SC ends any
         old_value = result.value;
         ready_at = std::max(now + 1, result.done);
         return true;

@@ -165,6 +165,10 @@ bool Core::csr_read(unsigned csr, std::uint64_t& value) {
     case 0x344:
         value = mip;
         return true;
+    case 0x7a0: // tselect: no triggers, which hardwired zeros say
+    case 0x7a1: // tdata1 to tdata3
+    case 0x7a2:
+    case 0x7a3:
     case 0xf11: // mvendorid
     case 0xf12: // marchid
     case 0xf13: // mimpid
@@ -274,6 +278,10 @@ bool Core::csr_write(unsigned csr, std::uint64_t value) {
         mtval = value;
         return true;
     case 0x344: // the interrupt sources own every bit
+    case 0x7a0: // no triggers
+    case 0x7a1:
+    case 0x7a2:
+    case 0x7a3:
         return true;
     default:
         break;

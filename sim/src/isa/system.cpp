@@ -22,6 +22,7 @@ void mret(Core& c, const Decoded& d) {
     if (previous != Privilege::kMachine)
         c.mstatus &= ~mstatus::kMprv;
     c.set_mode(previous);
+    c.drop_data_windows(); // MPRV, if it stays, now means another mode
     c.npc = c.mepc;
     c.now += c.timing.trap_penalty;
     c.event = HartEvent::kRecheck;

@@ -214,10 +214,10 @@ void vcompress(Core& c, const Decoded& d) {
     done(c);
 }
 
-/// Whole registers, whatever vtype says (vsew only scales vstart).
+/// Whole registers, whatever vl and LMUL say; SEW scales vstart, so vtype must be valid.
 template <unsigned Registers>
 void move_whole(Core& c, const Decoded& d) {
-    if (!c.v_on || d.rd % Registers != 0 || d.rs2 % Registers != 0)
+    if (!usable(c) || d.rd % Registers != 0 || d.rs2 % Registers != 0)
         return c.illegal(d);
     occupy(c, Registers);
     const std::uint64_t first = c.vstart << c.vsew;

@@ -167,12 +167,15 @@ bool starts_with(const char* name, std::string_view prefix) {
     return std::string_view(name).substr(0, prefix.size()) == prefix;
 }
 
-/// Where qemu 7.2 executes what the manual reserves: it ignores vm where that has to be 1, and lets
-/// a CSR instruction write zero bits to a read-only register.
+/// Where qemu 7.2 executes what the manual reserves: it ignores vm where that has to be 1, lets a
+/// CSR instruction write zero bits to a read-only register, and moves whole registers under an
+/// illegal vtype (the manual excepts only whole-register loads and stores).
 bool qemu_is_lax(std::uint32_t bits) {
     const std::uint32_t opcode = bits & 0x7f, funct3 = bits >> 12 & 7, funct6 = bits >> 26;
     if (opcode == 0x57 && funct3 == 2 && !(bits >> 25 & 1))
         return funct6 >> 3 == 3 || funct6 == 0x17; // mask logic, vcompress
+    if (opcode == 0x57 && funct3 == 3 && funct6 == 0x27)
+        return true; // vmv<n>r.v
     return opcode == 0x73 && bits >> 30 == 3;
 }
 
@@ -191,7 +194,8 @@ TEST_F(Rejection, VectorOperands) {
     for (const InsnSpec* spec : instruction_rows()) {
         // The truncating conversions make qemu 7.2 fail an assertion of its own.
         if (spec->name[0] == 'v' && !starts_with(spec->name, "vset") &&
-            !(starts_with(spec->name, "vf") && std::strstr(spec->name, ".rtz.")))
+            !(starts_with(spec->name, "vf") && std::strstr(spec->name, ".rtz.")) &&
+            !qemu_is_lax(spec->pattern.match))
             rows.push_back(spec);
     }
     Generator generator(17);

@@ -166,11 +166,10 @@ TEST(VectorConfig, LengthsAndTypes) {
     EXPECT_EQ(set(4, vtype(1, 5)), 0u); // e16 mf8: vill
     EXPECT_EQ(m.csr(0xc21), std::uint64_t{1} << 63);
     EXPECT_EQ(m.execute(assemble("vadd.vv")), 2);
-    EXPECT_EQ(m.execute(assemble("vmv1r.v", {.rd = 1, .rs2 = 2})),
-              -1);                           // whole registers do not care
-    EXPECT_EQ(set(4, vtype(0) | 0x100), 0u); // reserved bit
-    EXPECT_EQ(set(4, vtype(4)), 0u);         // e128
-    EXPECT_EQ(set(4, vtype(0, 4)), 0u);      // reserved LMUL
+    EXPECT_EQ(m.execute(assemble("vmv1r.v", {.rd = 1, .rs2 = 2})), 2); // works in units of SEW
+    EXPECT_EQ(set(4, vtype(0) | 0x100), 0u);                           // reserved bit
+    EXPECT_EQ(set(4, vtype(4)), 0u);                                   // e128
+    EXPECT_EQ(set(4, vtype(0, 4)), 0u);                                // reserved LMUL
     set(3, vtype(2));
     m.run({assemble("vsetvli", {.rd = 0, .rs1 = 0, .imm = vtype(2)})}); // keeps vl
     EXPECT_EQ(m.csr(0xc20), 3u);
