@@ -372,7 +372,7 @@ void RandomProgram::shape_vector(const InsnSpec& spec, std::uint32_t& bits) {
         field(bits, 15, 5, 31);
         if (spec.format == Format::kVMemS)
             field(bits, 20, 5, static_cast<std::uint32_t>(24 + below(4)));
-        if (one_in(2))
+        if (one_in(3))
             field(bits, 29, 3, 0); // not a segment access
         break;
     case Format::kR: // vsetvl
@@ -466,7 +466,6 @@ bool RandomProgram::try_instruction(const InsnSpec& spec) {
         shape_vector(spec, bits);
     else
         shape(spec, bits);
-    const std::uint64_t start = at_;
     const bool indexed = (bits & 0x5f) == 0x07 && spec.format == Format::kVMem && (bits >> 26 & 1);
     if (indexed) {
         // Fresh small indices of the width that the instruction reads, into eight registers.
@@ -476,13 +475,52 @@ bool RandomProgram::try_instruction(const InsnSpec& spec) {
         emit(vl8r(8 * (bits >> 23 & 3), 30));
         run_pending();
     }
+    const bool fault_only_first = std::string_view(spec.name).ends_with("ff.v");
+    if (fault_only_first && one_in(2)) {
+        // So near to the end of memory that what lies beyond it shortens vl. Whole elements: of one
+        // that faults in its middle, either side may leave any part in the register.
+        const unsigned width = bits >> 12 & 7;
+        const std::uint64_t bytes = ((bits >> 29) + 1) << (width == 0 ? 0 : width - 4);
+        load_address(30, kBase + kSize - bytes * (1 + below(40)));
+        field(bits, 15, 5, 30);
+        run_pending();
+    }
+    std::uint64_t vl = 0, shorter = 0;
+    hart_->read_csr(0xc20, vl);
     if (!try_bits(bits)) {
         if (!indexed)
-            at_ = start;
+            at_ = executed_;
         return false;
     }
     ++coverage_[spec.name];
+    hart_->read_csr(0xc20, shorter);
+    if (fault_only_first && shorter < vl) {
+        // qemu 7.2 works on with "vl is VLMAX" to the end of its translation block: a jump ends it.
+        emit(0x0040006f);
+        run_pending();
+        ++shapes_["shortened"];
+    }
+    note_shape(spec, bits);
     return true;
+}
+
+void RandomProgram::note_shape(const InsnSpec& spec, std::uint32_t bits) {
+    std::uint64_t vtype = 0;
+    if (spec.name[0] != 'v' || starts_with(spec.name, "vset") || !hart_->read_csr(0xc21, vtype))
+        return;
+    if (vtype >> 63)
+        return;
+    ++shapes_["lmul " + std::to_string(vtype & 7) + " sew " +
+              std::to_string(8u << (vtype >> 3 & 7))];
+    if (spec.format != Format::kVMem && spec.format != Format::kVMemS)
+        return;
+    static constexpr const char* kModes[4] = {"unit", "indexed", "strided", "indexed"};
+    const std::string mode =
+        std::string_view(spec.name).ends_with("ff.v") ? "fault-only-first" : kModes[bits >> 26 & 3];
+    const std::string masked = bits >> 25 & 1 ? "" : " masked";
+    const std::string direction = spec.name[1] == 'l' ? " load" : " store";
+    if ((spec.pattern.mask >> 29 & 7) == 0)
+        ++shapes_[mode + direction + masked + " of " + std::to_string((bits >> 29) + 1)];
 }
 
 void RandomProgram::emit_reserved_pair() {

@@ -61,6 +61,16 @@ class RandomProgram {
     std::string listing(unsigned block) const;
     /// How often each instruction occurs.
     const std::map<std::string, unsigned>& coverage() const { return coverage_; }
+    /// How often vector types and shapes of vector accesses occur: "lmul 7 sew 8", "indexed load
+    /// masked of 3", and "shortened" for fault-only-first loads that met a fault.
+    const std::map<std::string, unsigned>& shapes() const { return shapes_; }
+    /// Random instructions in all blocks.
+    std::uint64_t instructions() const {
+        std::uint64_t sum = 0;
+        for (const auto& [name, count] : coverage_)
+            sum += count;
+        return sum;
+    }
 
   private:
     struct Emitted {
@@ -86,6 +96,7 @@ class RandomProgram {
     void shape_vector(const InsnSpec& spec, std::uint32_t& bits);
     bool try_instruction(const InsnSpec& spec);
     void emit_reserved_pair();
+    void note_shape(const InsnSpec& spec, std::uint32_t bits);
     bool try_bits(std::uint32_t bits);
     bool stays_in_data(std::uint32_t bits) const;
 
@@ -102,6 +113,7 @@ class RandomProgram {
     std::vector<std::uint64_t> block_starts_;
     std::uint64_t finish_at_ = 0;
     std::map<std::string, unsigned> coverage_;
+    std::map<std::string, unsigned> shapes_;
     std::vector<const InsnSpec*> rows_;
 };
 
