@@ -22,6 +22,10 @@
                        "i"(context), "r"((uint64_t)(rs1)), "r"((uint64_t)(rs2))                    \
                      : "memory")
 
+/* The same as a sequence: the context's words 5 to 7 say how often and what moves between. */
+#define TALUS_CP_ENQUEUE_SEQUENCE(command, context, rs1, rs2)                                      \
+    TALUS_CP_ENQUEUE((command) | TALUS_CP_SEQUENCE, context, rs1, rs2)
+
 #define TALUS_CP_SYNC(operation, rs1, rs2)                                                         \
     __asm__ volatile(".insn r 0x2b, %0, %1, x0, %2, %3"                                            \
                      :                                                                             \
@@ -65,12 +69,41 @@ TALUS_INLINE void talus_context_set23(unsigned context, uint64_t word2, uint64_t
     TALUS_CP_CONTEXT(TALUS_CTX_SET3, context, word2, word3);
 }
 
+/* Words 5 to 7 for the *_sequence commands: `count` times; FI: `stride` bytes of fabric address
+ * from one to the next; word 0's operand moves by `step0`, word 1's by `step1`, each back to its
+ * start after `wrap` bytes (0: never). */
+TALUS_INLINE void talus_context_sequence(unsigned context, uint32_t count, uint32_t stride,
+                                         uint32_t step0, uint32_t wrap0, uint32_t step1,
+                                         uint32_t wrap1) {
+    talus_context_set(context, 5, TALUS_PAIR(count, stride));
+    talus_context_set(context, 6, TALUS_PAIR(step0, wrap0));
+    talus_context_set(context, 7, TALUS_PAIR(step1, wrap1));
+}
+
 /* --- fabric interface ----------------------------------------------------------------------------
  */
 /* w0 destination, w1 pair(source pitch, destination pitch) */
 TALUS_INLINE void talus_dma_in(unsigned context, uint64_t source, uint32_t row_bytes,
                                uint32_t rows) {
     TALUS_CP_ENQUEUE(TALUS_FI_DMA_IN, context, source, TALUS_PAIR(row_bytes, rows));
+}
+TALUS_INLINE void talus_dma_in_sequence(unsigned context, uint64_t source, uint32_t row_bytes,
+                                        uint32_t rows) {
+    TALUS_CP_ENQUEUE_SEQUENCE(TALUS_FI_DMA_IN, context, source, TALUS_PAIR(row_bytes, rows));
+}
+/* and w2 TALUS_BROADCAST_*: every PE of the line issues it */
+TALUS_INLINE void talus_broadcast(unsigned context, uint64_t source, uint32_t row_bytes,
+                                  uint32_t rows) {
+    TALUS_CP_ENQUEUE(TALUS_FI_BROADCAST, context, source, TALUS_PAIR(row_bytes, rows));
+}
+TALUS_INLINE void talus_broadcast_sequence(unsigned context, uint64_t source, uint32_t row_bytes,
+                                           uint32_t rows) {
+    TALUS_CP_ENQUEUE_SEQUENCE(TALUS_FI_BROADCAST, context, source, TALUS_PAIR(row_bytes, rows));
+}
+/* w1 pair(source pitch, 0) */
+TALUS_INLINE void talus_prefetch(unsigned context, uint64_t source, uint32_t row_bytes,
+                                 uint32_t rows) {
+    TALUS_CP_ENQUEUE(TALUS_FI_PREFETCH, context, source, TALUS_PAIR(row_bytes, rows));
 }
 /* w0 destination, w1 pair(table pitch, destination pitch), w2 index list, w3 table rows, w4 index
  * type */
@@ -105,6 +138,12 @@ TALUS_INLINE void talus_dpe_matmul(unsigned context, uint32_t m, uint32_t n, uin
                                    uint32_t bank, uint32_t accumulate, enum talus_cp_type type) {
     TALUS_CP_ENQUEUE(TALUS_DPE_MATMUL, context, TALUS_PAIR(m | n << 16, k),
                      bank | accumulate << 8 | (uint32_t)type << 16);
+}
+TALUS_INLINE void talus_dpe_matmul_sequence(unsigned context, uint32_t m, uint32_t n, uint32_t k,
+                                            uint32_t bank, uint32_t accumulate,
+                                            enum talus_cp_type type) {
+    TALUS_CP_ENQUEUE_SEQUENCE(TALUS_DPE_MATMUL, context, TALUS_PAIR(m | n << 16, k),
+                              bank | accumulate << 8 | (uint32_t)type << 16);
 }
 
 #define TALUS_RE_LOAD_ZERO 0u

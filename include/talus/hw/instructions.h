@@ -24,6 +24,27 @@
  *   - one producer (queue or core) and one consumer (queue or core) per CB between configurations;
  *   - a request above the depth, or a pop above what is committed, is an error, not a wait;
  *   - a CB is reconfigured only when no command refers to it.
+ *
+ * Blocks. A DPE or RE command may name a block of up to four tiles of 32 x 32 (m, n in 1..128 with
+ * ceil(m / 32) * ceil(n / 32) <= 4). The CP runs it tile by tile, row by row: tile t uses bank
+ * (bank + t) mod 4, waits and completes by itself, and so a drain of one bank overlaps with the product in
+ * the next. Operands are read and written where a whole command would; pops and pushes come with the last
+ * tile.
+ *
+ * Sequences (auto-increment). With TALUS_CP_SEQUENCE in funct7 the CP runs the command
+ * TALUS_SEQUENCE_COUNT(w5) times, as if it had been enqueued that often, but takes one entry of the queue
+ * and one instruction. After each time
+ *   - an FI command's fabric address (rs1) grows by TALUS_SEQUENCE_STRIDE(w5) bytes;
+ *   - the offset of the operand in w0 grows by the low half of w6, that of w1 by the low half of w7, and
+ *     goes back to where it began whenever it has grown by the high half (0: never).
+ * A count of 0 is malformed. Without the flag w5..w7 are not looked at.
+ *
+ * Broadcast read. TALUS_FI_BROADCAST is a DMA_IN that every PE of a row or a column of the sub-grid issues
+ * on the same core. The members' requests meet in the NoC: nothing moves before the last of them has begun
+ * (which takes space at its destination), then one request goes out per packet and the answer is multicast.
+ * The n-th broadcast of each member over the same line belong together; address, bytes, rows and source
+ * pitch must agree, destinations are each member's own. The member that differs from the first faults
+ * (TALUS_TRAP_BROADCAST). A PE that is reset leaves the broadcasts that it waits in.
  */
 #ifndef TALUS_HW_INSTRUCTIONS_H
 #define TALUS_HW_INSTRUCTIONS_H
@@ -79,6 +100,16 @@ enum talus_cp_type { TALUS_CP_TYPES(TALUS_ENUM_VALUE) TALUS_CP_TYPE_LAST = 15 };
 #define TALUS_OPERAND_OFFSET(word) ((uint32_t)(((word) >> 8) & 0xffffffu))
 #define TALUS_OPERAND_MOVE(word) ((uint32_t)(((word) >> 32) & 0xffffffu))
 
+/* Flag in funct7 of custom-0: a sequence, see above. Command numbers stay below it. */
+#define TALUS_CP_SEQUENCE 0x40u
+#define TALUS_SEQUENCE_COUNT(w5) ((uint32_t)(w5))
+#define TALUS_SEQUENCE_STRIDE(w5) ((uint32_t)((w5) >> 32))
+#define TALUS_BLOCK_TILES 4u /* of a command, at most: one per RE bank */
+
+/* w2 of TALUS_FI_BROADCAST: who the members are. */
+#define TALUS_BROADCAST_ROW 0u    /* the PEs of the own row of the sub-grid */
+#define TALUS_BROADCAST_COLUMN 1u /* of the own column */
+
 /* Two 32-bit halves of a register or word. */
 #define TALUS_PAIR(low, high) ((uint64_t)(uint32_t)(low) | ((uint64_t)(uint32_t)(high) << 32))
 
@@ -95,10 +126,19 @@ enum talus_cp_type { TALUS_CP_TYPES(TALUS_ENUM_VALUE) TALUS_CP_TYPE_LAST = 15 };
       "tightly packed); w3 rows in the table; w4 index type (INT32 or INT64)",                     \
       "row[i] = table + index[i] * pitch; an index < 0 or >= w3 faults (TALUS_TRAP_INDEX) before any " \
       "row of the command is read; complete as DMA_IN; number of indices may be 0")                \
+    X(TALUS_FI_BROADCAST, TALUS_UNIT_FI_IN, 2, "fabric address of row 0",                          \
+      "pair(bytes per row, rows)",                                                                 \
+      "w0 destination (producer); w1 pair(source pitch, destination pitch); w2 TALUS_BROADCAST_*", \
+      "2-D copy into every member of the line, read once; complete, at each member by itself, when the " \
+      "last byte is in its local memory")                                                          \
     X(TALUS_FI_DMA_OUT, TALUS_UNIT_FI_OUT, 0, "fabric address of row 0",                           \
       "pair(bytes per row, rows)",                                                                 \
       "w0 source (consumer); w1 pair(source pitch, destination pitch)",                            \
       "2-D copy, any alignment; complete when memory has acknowledged the last byte")              \
+    X(TALUS_FI_PREFETCH, TALUS_UNIT_FI_OUT, 1, "fabric address of row 0",                          \
+      "pair(bytes per row, rows)", "w1 pair(source pitch, 0)",                                     \
+      "asks the shared SRAM's cache to fetch these rows of DRAM; a hint that changes no value; complete " \
+      "when the requests have left; rows of other memories are skipped")                           \
     X(TALUS_MLU_COPY, TALUS_UNIT_MLU, 0, "pair(bytes per row, rows)", "0",                         \
       "w0 destination (producer); w1 source (consumer); w2 pair(source pitch, destination pitch)", \
       "2-D copy within local memory; ranges must not overlap")                                     \
@@ -108,7 +148,7 @@ enum talus_cp_type { TALUS_CP_TYPES(TALUS_ENUM_VALUE) TALUS_CP_TYPE_LAST = 15 };
       "destination[c][r] = source[r][c]; ranges must not overlap")                                 \
     X(TALUS_MLU_FILL, TALUS_UNIT_MLU, 2, "pair(bytes per row, rows)", "byte value",                \
       "w0 destination (producer); w2 pair(0, destination pitch)", "fills")                         \
-    X(TALUS_DPE_MATMUL, TALUS_UNIT_DPE, 0, "pair(m | n << 16, k): m, n in 1..32, k >= 1",          \
+    X(TALUS_DPE_MATMUL, TALUS_UNIT_DPE, 0, "pair(m | n << 16, k): a block of tiles, k >= 1",       \
       "bank | accumulate << 8 | type << 16 (FP16, BF16, INT8)",                                    \
       "w0 A: m rows of k elements (consumer); w1 B: n rows of k elements (consumer); w2 pair(A pitch, " \
       "B pitch)",                                                                                  \
@@ -118,11 +158,13 @@ enum talus_cp_type { TALUS_CP_TYPES(TALUS_ENUM_VALUE) TALUS_CP_TYPE_LAST = 15 };
       "order of the core")                                                                         \
     X(TALUS_RE_LOAD, TALUS_UNIT_RE, 0, "pair(m | n << 16, 0)",                                     \
       "bank | mode << 8 (0: zero, 1: one row of n 32-bit values for all rows, 2: m rows)",         \
-      "w1 source (consumer; modes 1, 2); w2 pair(source pitch, 0)", "presets accumulators (bias)") \
+      "w1 source (consumer; modes 1, 2); w2 pair(source pitch, 0)",                                \
+      "presets the accumulators of a block of tiles (bias)")                                       \
     X(TALUS_RE_STORE, TALUS_UNIT_RE, 1, "pair(m | n << 16, 0)",                                    \
       "bank | function << 8 | destination type << 16 (FP32, FP16, BF16; INT32 with function NONE)", \
       "w0 destination (producer); w2 pair(0, destination pitch)",                                  \
-      "drains m x n through the SE's function and conversion; one row of up to 32 elements a clock; " \
+      "drains m x n (a block of tiles) through the SE's function and conversion; one row of up to 32 " \
+      "elements of a tile a clock; "                                                               \
       "rounding: nearest even, FP16 overflow to infinity")                                         \
     X(TALUS_SE_UNARY, TALUS_UNIT_SE, 0, "pair(elements per row, rows)",                            \
       "function | source type << 8 | destination type << 16",                                      \

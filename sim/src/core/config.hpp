@@ -43,6 +43,7 @@ namespace talus::sim {
 #define TALUS_CONFIG_CP(X)                                                                         \
     X(dispatch_clocks, u32, 0, 1000)                                                               \
     X(sync_clocks, u32, 1, 1000)                                                                   \
+    X(sequence_clocks, u32, 1, 1000)                                                               \
     X(stall_limit_clocks, u32, 0, 0x7fffffff)
 
 #define TALUS_CONFIG_FI(X)                                                                         \
@@ -54,7 +55,8 @@ namespace talus::sim {
     X(segment_bytes, u32, 64, 1 << 20)                                                             \
     X(in_flight_commands, u32, 1, 64)                                                              \
     X(indices_per_clock, u32, 1, 64)                                                               \
-    X(rows_per_clock, u32, 1, 64)
+    X(rows_per_clock, u32, 1, 64)                                                                  \
+    X(broadcast, flag, 0, 1)
 
 #define TALUS_CONFIG_MLU(X)                                                                        \
     X(bytes_per_clock, u32, 1, 4096)                                                               \
@@ -91,6 +93,7 @@ namespace talus::sim {
     X(slices, u32, 1, 1024)                                                                        \
     X(slice_bytes_per_clock, u32, 1, 65536)                                                        \
     X(slice_interleave_bytes, u32, 64, 1 << 20)                                                    \
+    X(slice_hash, flag, 0, 1)                                                                      \
     X(access_clocks, u32, 1, 10000)
 
 #define TALUS_CONFIG_DRAM(X)                                                                       \

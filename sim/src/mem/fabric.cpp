@@ -184,7 +184,8 @@ void Fabric::State::break_reservations(const std::uint8_t* host, std::uint64_t l
 }
 
 Fabric::Fabric(const Config& config, int staging_fd)
-    : config_(config), state_(std::make_unique<State>(config_, staging_fd)) {}
+    : config_(config), broadcasts_(config.grid.cols),
+      state_(std::make_unique<State>(config_, staging_fd)) {}
 
 Fabric::~Fabric() = default;
 
@@ -456,6 +457,23 @@ void Fabric::written(const Requester& who, std::uint64_t addr, std::uint64_t len
 Cycle Fabric::packet(const Requester& who, Cycle now, Cycle at, std::uint64_t addr,
                      std::uint64_t len, bool write) {
     return state_->packet(who, now, at, state_->locate(who, addr), len, write);
+}
+
+Cycle Fabric::broadcast_packet(BroadcastTransfer& transfer, std::size_t number,
+                               const Requester& who, Cycle now, Cycle at, std::uint64_t addr,
+                               std::uint64_t len) {
+    const Target target = state_->locate(who, addr);
+    const Cycle there = at + state_->latency(who, target);
+    const Cycle data =
+        transfer.data(number, [&] { return state_->at_target(now, there, target, len, false); });
+    // An answer waits in the crossbar for a member whose own request comes later.
+    return state_->port(who, true).reserve(
+        now, std::max(data, there) + state_->latency(who, target), len);
+}
+
+Cycle Fabric::prefetch(const Requester& who, Cycle, Cycle at, std::uint64_t addr, std::uint64_t) {
+    const Target target = state_->locate(who, addr);
+    return target.kind == TargetKind::kDram && target.ok() ? at + state_->latency(who, target) : at;
 }
 
 std::uint64_t Fabric::packet_bytes() const {

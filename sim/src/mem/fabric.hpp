@@ -22,6 +22,8 @@
 #include "core/types.hpp"
 #include "isa/hart.hpp"
 
+#include "broadcast.hpp"
+
 namespace talus::sim {
 
 /// Who is asking: decides what may be reached, which NoC port is used and how far it is.
@@ -146,8 +148,8 @@ class Fabric {
     void scrub(std::uint64_t addr, std::uint64_t len);
     /// Fundamental reset: memory is zeroed (staging is kept), calendars and counters cleared.
     void reset();
-    /// For a parked device, in which no transfer is under way: calendars and DRAM refresh count from
-    /// `now` on, so that what follows takes the same time whenever it begins.
+    /// For a parked device, in which no transfer is under way: calendars and DRAM refresh count
+    /// from `now` on, so that what follows takes the same time whenever it begins.
     void rebase(Cycle now);
 
     // --- small accesses: len is 1..64 and does not cross a 64-byte line, or is natural
@@ -176,6 +178,15 @@ class Fabric {
     /// packet_bytes()-aligned block.
     Cycle packet(const Requester& who, Cycle now, Cycle at, std::uint64_t addr, std::uint64_t len,
                  bool write);
+    /// The same for packet `number` of a broadcast read, towards one of its members: the first that
+    /// asks makes the request, each has the answer on its own port.
+    Cycle broadcast_packet(BroadcastTransfer& transfer, std::size_t number, const Requester& who,
+                           Cycle now, Cycle at, std::uint64_t addr, std::uint64_t len);
+    /// A packet's worth of DRAM into the shared SRAM's cache, if there is one: returns when the
+    /// request has reached the memory, whatever it then does. Other memories: nothing.
+    Cycle prefetch(const Requester& who, Cycle now, Cycle at, std::uint64_t addr,
+                   std::uint64_t len);
+    BroadcastRendezvous& broadcasts() { return broadcasts_; }
     /// noc.packet_bytes, or less where memories interleave more finely.
     std::uint64_t packet_bytes() const;
 
@@ -191,6 +202,7 @@ class Fabric {
     struct State;
     Config config_;
     CodeWriteListener* code_listener_ = nullptr;
+    BroadcastRendezvous broadcasts_;
     std::unique_ptr<State> state_;
 };
 

@@ -64,6 +64,8 @@ struct Fabric::State {
     Cycle latency(const Requester& who, const Target& target) const;
     Cycle pe_to_pe(std::uint32_t from, std::uint32_t to) const;
     Cycle pe_to_control(std::uint32_t pe) const;
+    /// The SRAM slice of an offset in LLS: the sum of the block number's digits in base `slices`.
+    std::size_t slice_of(std::uint64_t offset) const;
     BandwidthCalendar& port(const Requester& who, bool into_requester);
     /// A packet of `bytes` at the target: returns when its data is available (read) or stored.
     Cycle at_target(Cycle now, Cycle at, const Target& target, std::uint64_t bytes, bool write);

@@ -53,6 +53,17 @@ Cycle Fabric::State::latency(const Requester& who, const Target& target) const {
     }
 }
 
+std::size_t Fabric::State::slice_of(std::uint64_t offset) const {
+    const std::uint64_t count = slices.size();
+    std::uint64_t block = offset / config.sram.slice_interleave_bytes;
+    std::uint64_t sum = block % count;
+    while (config.sram.slice_hash && count > 1 && block >= count) {
+        block /= count;
+        sum += block % count;
+    }
+    return sum % count;
+}
+
 BandwidthCalendar& Fabric::State::port(const Requester& who, bool into_requester) {
     PePorts& ports = who.in_pe() ? pe_ports[who.pe()] : control_ports;
     return into_requester ? ports.in : ports.out;
@@ -63,9 +74,7 @@ Cycle Fabric::State::at_target(Cycle now, Cycle at, const Target& target, std::u
     switch (target.kind) {
     case TargetKind::kLls: {
         (write ? counters.sram_write_bytes : counters.sram_read_bytes) += bytes;
-        const std::uint64_t slice =
-            target.offset / config.sram.slice_interleave_bytes % slices.size();
-        return slices[slice].reserve(now, at, bytes) + config.sram.access_clocks;
+        return slices[slice_of(target.offset)].reserve(now, at, bytes) + config.sram.access_clocks;
     }
     case TargetKind::kDram:
         (write ? counters.dram_write_bytes : counters.dram_read_bytes) += bytes;

@@ -1,5 +1,7 @@
 #include "command.hpp"
 
+#include <algorithm>
+
 #include "numeric.hpp"
 
 namespace talus::sim {
@@ -32,8 +34,10 @@ struct Shape {
     std::uint32_t align;
 };
 
-bool set_operand(Command& command, OperandIndex index, std::uint64_t word, const Shape& shape) {
+bool set_operand(Command& command, OperandIndex index, std::uint8_t number, const Shape& shape) {
     Operand& operand = command.operands[index];
+    const std::uint64_t word = command.words[number];
+    operand.word = number;
     const std::uint32_t cb = TALUS_OPERAND_CB(word);
     operand.used = true;
     operand.producer = index == kDestination;
@@ -58,14 +62,22 @@ bool decode_fi(Command& c) {
     const auto& w = c.words;
     c.row_bytes = low(c.rs2);
     c.rows = high(c.rs2);
-    const bool out = c.code == TALUS_FI_DMA_OUT;
+    const bool out = c.unit == TALUS_UNIT_FI_OUT;
     c.fabric_pitch = out ? high(w[1]) : low(w[1]);
     const std::uint32_t local_pitch = out ? low(w[1]) : high(w[1]);
     if (c.row_bytes == 0 || (c.rows == 0 && c.code != TALUS_FI_DMA_INDEXED)) {
         return false;
     }
-    if (!set_operand(c, out ? kFirst : kDestination, w[0], {c.rows, local_pitch, c.row_bytes, 1})) {
+    if (c.code == TALUS_FI_PREFETCH) {
+        c.fabric_pitch = low(w[1]);
+        return high(w[1]) == 0;
+    }
+    if (!set_operand(c, out ? kFirst : kDestination, 0, {c.rows, local_pitch, c.row_bytes, 1})) {
         return false;
+    }
+    if (c.code == TALUS_FI_BROADCAST) {
+        c.column = w[2] == TALUS_BROADCAST_COLUMN;
+        return w[2] <= TALUS_BROADCAST_COLUMN;
     }
     if (c.code != TALUS_FI_DMA_INDEXED) {
         return true;
@@ -75,7 +87,7 @@ bool decode_fi(Command& c) {
         return false;
     }
     const std::uint32_t bytes = element_bytes(c.source_type);
-    return set_operand(c, kFirst, w[2], {c.rows, bytes, bytes, bytes});
+    return set_operand(c, kFirst, 2, {c.rows, bytes, bytes, bytes});
 }
 
 bool decode_mlu(Command& c) {
@@ -93,26 +105,28 @@ bool decode_mlu(Command& c) {
         }
         c.element = low(c.rs2);
         const std::uint64_t bytes = c.element;
-        return set_operand(c, kDestination, w[0],
+        return set_operand(c, kDestination, 0,
                            {c.columns, destination_pitch, c.rows * bytes, c.element}) &&
-               set_operand(c, kFirst, w[1], {c.rows, source_pitch, c.columns * bytes, c.element});
+               set_operand(c, kFirst, 1, {c.rows, source_pitch, c.columns * bytes, c.element});
     }
     c.row_bytes = low(c.rs1);
-    if (!set_operand(c, kDestination, w[0], {c.rows, destination_pitch, c.row_bytes, 1})) {
+    if (!set_operand(c, kDestination, 0, {c.rows, destination_pitch, c.row_bytes, 1})) {
         return false;
     }
     if (c.code == TALUS_MLU_FILL) {
         return c.rs2 <= 0xff;
     }
-    return c.rs2 == 0 && set_operand(c, kFirst, w[1], {c.rows, source_pitch, c.row_bytes, 1});
+    return c.rs2 == 0 && set_operand(c, kFirst, 1, {c.rows, source_pitch, c.row_bytes, 1});
 }
 
 bool decode_tile(Command& c) {
     c.m = low(c.rs1) & 0xffffu;
     c.n = low(c.rs1) >> 16;
     c.bank = static_cast<std::int8_t>(c.rs2 & 0xff);
-    return (c.rs2 & 0xff) < TALUS_RE_BANKS && c.rs2 >> 24 == 0 && c.m >= 1 &&
-           c.m <= TALUS_RE_BANK_ROWS && c.n >= 1 && c.n <= TALUS_RE_BANK_COLS;
+    c.tiles_n = (c.n + TALUS_RE_BANK_COLS - 1) / TALUS_RE_BANK_COLS;
+    c.tiles = (c.m + TALUS_RE_BANK_ROWS - 1) / TALUS_RE_BANK_ROWS * c.tiles_n;
+    return (c.rs2 & 0xff) < TALUS_RE_BANKS && c.rs2 >> 24 == 0 && c.tiles >= 1 &&
+           c.tiles <= TALUS_BLOCK_TILES;
 }
 
 bool decode_dpe(Command& c) {
@@ -126,8 +140,8 @@ bool decode_dpe(Command& c) {
     }
     const std::uint32_t bytes = element_bytes(c.source_type);
     const std::uint64_t row = std::uint64_t{c.k} * bytes;
-    return set_operand(c, kFirst, c.words[0], {c.m, low(c.words[2]), row, bytes}) &&
-           set_operand(c, kSecond, c.words[1], {c.n, high(c.words[2]), row, bytes});
+    return set_operand(c, kFirst, 0, {c.m, low(c.words[2]), row, bytes}) &&
+           set_operand(c, kSecond, 1, {c.n, high(c.words[2]), row, bytes});
 }
 
 bool decode_re(Command& c) {
@@ -141,7 +155,7 @@ bool decode_re(Command& c) {
             return false;
         }
         return c.function == 0 ||
-               set_operand(c, kFirst, c.words[1],
+               set_operand(c, kFirst, 1,
                            {c.function == 1 ? 1 : c.m, low(c.words[2]), 4ull * c.n, 4});
     }
     const unsigned type = c.destination_type;
@@ -151,7 +165,7 @@ bool decode_re(Command& c) {
         return false;
     }
     const std::uint32_t bytes = element_bytes(type);
-    return set_operand(c, kDestination, c.words[0],
+    return set_operand(c, kDestination, 0,
                        {c.m, high(c.words[2]), std::uint64_t{c.n} * bytes, bytes});
 }
 
@@ -172,8 +186,8 @@ bool decode_se(Command& c) {
             (c.rs2 >> 16 & 0xff) != 0 || c.rs2 >> 24 > 1) {
             return false;
         }
-        return set_operand(c, kDestination, w[0], {1, 0, 4ull * c.columns, 4}) &&
-               set_operand(c, kFirst, w[1], {c.rows, low(w[2]), source_row, source_bytes});
+        return set_operand(c, kDestination, 0, {1, 0, 4ull * c.columns, 4}) &&
+               set_operand(c, kFirst, 1, {c.rows, low(w[2]), source_row, source_bytes});
     }
 
     c.destination_type = static_cast<std::uint8_t>(c.rs2 >> 16);
@@ -181,9 +195,9 @@ bool decode_se(Command& c) {
         return false;
     }
     const std::uint32_t bytes = element_bytes(c.destination_type);
-    if (!set_operand(c, kDestination, w[0],
+    if (!set_operand(c, kDestination, 0,
                      {c.rows, high(w[2]), std::uint64_t{c.columns} * bytes, bytes}) ||
-        !set_operand(c, kFirst, w[1], {c.rows, low(w[2]), source_row, source_bytes})) {
+        !set_operand(c, kFirst, 1, {c.rows, low(w[2]), source_row, source_bytes})) {
         return false;
     }
     switch (c.code) {
@@ -195,12 +209,93 @@ bool decode_se(Command& c) {
         const std::uint32_t pitch = low(w[4]);
         const std::uint64_t second_rows = pitch == 0 ? 1 : c.rows;
         return c.function <= TALUS_SE_MIN &&
-               set_operand(c, kSecond, w[3], {second_rows, pitch, source_row, source_bytes});
+               set_operand(c, kSecond, 3, {second_rows, pitch, source_row, source_bytes});
+    }
+    }
+}
+
+/// Does the operand's offset move in a sequence, and how?
+bool steps_fit(std::uint64_t word) {
+    return high(word) == 0 || (low(word) != 0 && high(word) % low(word) == 0);
+}
+
+bool decode_sequence(Command& c) {
+    c.repetitions = TALUS_SEQUENCE_COUNT(c.words[5]);
+    return c.repetitions >= 1 && steps_fit(c.words[6]) && steps_fit(c.words[7]);
+}
+
+/// Cuts an operand down to `rows` rows of `row_bytes`, `row` and `byte` further on.
+void cut(Operand& operand, std::uint64_t row, std::uint64_t byte, std::uint64_t rows,
+         std::uint64_t row_bytes) {
+    operand.offset += row * operand.pitch + byte;
+    operand.extent = extent_of(rows, operand.pitch, row_bytes);
+}
+
+void cut_to_tile(Command& c) {
+    const std::uint32_t row = c.tile / c.tiles_n * TALUS_RE_BANK_ROWS;
+    const std::uint32_t col = c.tile % c.tiles_n * TALUS_RE_BANK_COLS;
+    c.bank = static_cast<std::int8_t>(bank_of(c, c.tile));
+    c.m = std::min(c.m - row, TALUS_RE_BANK_ROWS);
+    c.n = std::min(c.n - col, TALUS_RE_BANK_COLS);
+    switch (c.code) {
+    case TALUS_DPE_MATMUL: {
+        const std::uint64_t bytes = std::uint64_t{c.k} * element_bytes(c.source_type);
+        cut(c.operands[kFirst], row, 0, c.m, bytes);
+        cut(c.operands[kSecond], col, 0, c.n, bytes);
+        break;
+    }
+    case TALUS_RE_LOAD:
+        if (c.function != 0) {
+            const bool one_row = c.function == 1;
+            cut(c.operands[kFirst], one_row ? 0 : row, 4ull * col, one_row ? 1 : c.m, 4ull * c.n);
+        }
+        break;
+    default: {
+        const std::uint64_t bytes = element_bytes(c.destination_type);
+        cut(c.operands[kDestination], row, col * bytes, c.m, c.n * bytes);
+        break;
     }
     }
 }
 
 } // namespace
+
+Command piece_of(const Command& command) {
+    Command piece = command;
+    const bool last_tile = command.tile + 1 == command.tiles;
+    piece.last_on_bank = command.repetition + 1 == command.repetitions;
+    piece.last = piece.last_on_bank && last_tile;
+    if (command.repetition != 0) {
+        if (command.unit <= TALUS_UNIT_FI_OUT) {
+            piece.rs1 +=
+                std::uint64_t{command.repetition} * TALUS_SEQUENCE_STRIDE(command.words[5]);
+        }
+        for (Operand& operand : piece.operands) {
+            if (operand.used && operand.word < 2) {
+                const std::uint64_t step = command.words[6u + operand.word];
+                const std::uint64_t moved = std::uint64_t{command.repetition} * low(step);
+                operand.offset += high(step) == 0 ? moved : moved % high(step);
+            }
+        }
+    }
+    if (command.tiles > 1) {
+        cut_to_tile(piece);
+    }
+    if (!last_tile) {
+        for (Operand& operand : piece.operands) {
+            operand.move = 0;
+        }
+    }
+    return piece;
+}
+
+bool next_piece(Command& command) {
+    if (++command.tile == command.tiles) {
+        command.tile = 0;
+        return ++command.repetition < command.repetitions;
+    }
+    return true;
+}
 
 std::string_view command_name(std::uint32_t code) {
     switch (code) {
@@ -229,17 +324,23 @@ std::string_view unit_name(unsigned unit) {
 bool decode_command(const CustomInsn& insn,
                     const std::array<std::uint64_t, TALUS_CP_CONTEXT_WORDS>& words,
                     Command& command) {
-    command.code = static_cast<std::uint32_t>(insn.funct3) << 8 | insn.funct7;
+    command.code =
+        static_cast<std::uint32_t>(insn.funct3) << 8 | (insn.funct7 & ~TALUS_CP_SEQUENCE);
     command.unit = insn.funct3;
     command.raw = insn.raw;
     command.pc = insn.pc;
     command.rs1 = insn.rs1_value;
     command.rs2 = insn.rs2_value;
     command.words = words;
+    if ((insn.funct7 & TALUS_CP_SEQUENCE) != 0 && !decode_sequence(command)) {
+        return false;
+    }
     switch (command.code) {
     case TALUS_FI_DMA_IN:
     case TALUS_FI_DMA_INDEXED:
+    case TALUS_FI_BROADCAST:
     case TALUS_FI_DMA_OUT:
+    case TALUS_FI_PREFETCH:
         return decode_fi(command);
     case TALUS_MLU_COPY:
     case TALUS_MLU_TRANSPOSE:

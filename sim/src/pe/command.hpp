@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -18,6 +19,7 @@ namespace talus::sim {
 struct Fault {
     std::uint64_t cause;
     std::uint64_t tval;
+    std::string detail{}; ///< for the log
 };
 
 /// A range of local memory that a command reads or writes, in rows.
@@ -26,7 +28,8 @@ struct Operand {
     bool producer = false;
     bool direct = false;
     std::uint8_t cb = 0;
-    std::uint32_t offset = 0;
+    std::uint8_t word = 0; ///< of the context
+    std::uint64_t offset = 0;
     std::uint32_t move = 0;  ///< push or pop bytes
     std::uint32_t align = 1; ///< of the address and the pitch
     std::uint32_t pitch = 0;
@@ -62,7 +65,17 @@ struct Command {
     std::uint8_t source_type = 0;
     std::uint8_t destination_type = 0;
     bool accumulate = false;
+    bool column = false; ///< BROADCAST: over the column, else the row
     std::uint32_t fabric_pitch = 0;
+
+    /// A block or a sequence runs as pieces; a piece is a command of one tile and one repetition.
+    std::uint32_t tiles_n = 1;
+    std::uint32_t tiles = 1;
+    std::uint32_t repetitions = 1;
+    std::uint32_t tile = 0; ///< position of the next piece
+    std::uint32_t repetition = 0;
+    bool last = true;         ///< piece: nothing of the command follows
+    bool last_on_bank = true; ///< piece: nothing of the command on this bank follows
 
     /// DMA_INDEXED: fabric address per row, filled when the command begins.
     std::vector<std::uint64_t> row_addresses;
@@ -73,6 +86,15 @@ struct Command {
 /// "TALUS_FI_DMA_IN"
 std::string_view command_name(std::uint32_t code);
 std::string_view unit_name(unsigned unit);
+
+/// The RE bank of a tile of the command.
+inline std::size_t bank_of(const Command& command, std::uint32_t tile) {
+    return (static_cast<std::size_t>(command.bank) + tile) % TALUS_RE_BANKS;
+}
+/// The piece at the command's position.
+Command piece_of(const Command& command);
+/// Moves the position on; false: that was the last piece.
+bool next_piece(Command& command);
 
 /// Decodes and checks what the fields alone show. false: TALUS_TRAP_CP_COMMAND.
 bool decode_command(const CustomInsn& insn,

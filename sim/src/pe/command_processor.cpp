@@ -15,8 +15,9 @@ CommandProcessor::CommandProcessor(PeShared& shared, EventQueue& events, UnitId 
                                    PeHost& host, FaultSink& faults)
     : shared_(shared), events_(events), unit_id_(unit_id), host_(host), faults_(faults),
       stall_limit_(shared.config.cp.stall_limit_clocks) {
-    units_[TALUS_UNIT_FI_IN].unit = std::make_unique<FabricInterface>(shared, false);
-    units_[TALUS_UNIT_FI_OUT].unit = std::make_unique<FabricInterface>(shared, true);
+    const auto step_in = [this](Cycle at) { schedule(at, kStep, TALUS_UNIT_FI_IN, 0); };
+    units_[TALUS_UNIT_FI_IN].unit = std::make_unique<FabricInterface>(shared, false, step_in);
+    units_[TALUS_UNIT_FI_OUT].unit = std::make_unique<FabricInterface>(shared, true, nullptr);
     units_[TALUS_UNIT_MLU].unit = std::make_unique<MemoryLayoutUnit>(shared);
     units_[TALUS_UNIT_DPE].unit = std::make_unique<DotProductEngine>(shared);
     units_[TALUS_UNIT_RE].unit = std::make_unique<ReductionEngine>(shared);
@@ -57,7 +58,7 @@ void CommandProcessor::on_event(const Event& event) {
         if (queue.stalled && !queue.commands.empty() && queue.commands.front().ticket == event.b &&
             !cores_[core].stopped) {
             Wait wait;
-            if (!evaluate(queue.commands.front(), wait) &&
+            if (!evaluate(head(queue), wait) &&
                 (wait.reason == Reason::kData || wait.reason == Reason::kSpace)) {
                 fault(unit, core, {TALUS_TRAP_CP_STALL, wait.object}, event.time);
             }
@@ -112,8 +113,9 @@ OpResult CommandProcessor::enqueue(unsigned core, Cycle now, const CustomInsn& i
         }
     }
     if (command.bank >= 0) {
-        state.bank_users[static_cast<std::size_t>(command.bank)].push_back(
-            {command.ticket, command.unit});
+        for (std::uint32_t tile = 0; tile < command.tiles; ++tile) {
+            state.bank_users[bank_of(command, tile)].push_back({command.ticket, command.unit});
+        }
     }
     ++state.outstanding[command.unit];
     ++shared_.counters.units[command.unit].commands;
@@ -153,13 +155,20 @@ void CommandProcessor::dispatch(unsigned unit, Cycle now) {
     }
 }
 
+Command& CommandProcessor::head(Queue& queue) {
+    if (!queue.piece) {
+        queue.piece = piece_of(queue.commands.front());
+    }
+    return *queue.piece;
+}
+
 bool CommandProcessor::try_begin(unsigned unit, unsigned core, Cycle now) {
     UnitState& state = units_[unit];
     Queue& queue = state.queues[core];
     if (queue.commands.empty() || cores_[core].stopped) {
         return false;
     }
-    Command& command = queue.commands.front();
+    Command& command = head(queue);
     if (now < command.visible) {
         kick(unit, command.visible);
         return false;
@@ -252,11 +261,16 @@ std::optional<Fault> CommandProcessor::evaluate_operand(const Command& command, 
 void CommandProcessor::begin(unsigned unit, unsigned core, Cycle now) {
     UnitState& state = units_[unit];
     Queue& queue = state.queues[core];
-    state.in_flight.push_back(std::move(queue.commands.front()));
-    queue.commands.pop_front();
+    state.in_flight.push_back(std::move(head(queue)));
+    queue.piece.reset();
     queue.stalled = false;
     state.last_core = core;
     state.next_issue = now + 1;
+    if (next_piece(queue.commands.front())) {
+        queue.commands.front().visible = now + shared_.config.cp.sequence_clocks;
+    } else {
+        queue.commands.pop_front();
+    }
     Command& command = state.in_flight.back();
     for (const Operand& operand : command.operands) {
         if (!operand.used || operand.direct) {
@@ -271,7 +285,7 @@ void CommandProcessor::begin(unsigned unit, unsigned core, Cycle now) {
     }
     if (const auto done = state.unit->begin(command, now)) {
         schedule(*done, kComplete, unit, 0);
-    } else {
+    } else if (!state.unit->waits()) {
         step(unit, now);
     }
     wake_cores(now); // the queue has room
@@ -301,16 +315,16 @@ void CommandProcessor::complete(unsigned unit, Cycle now) {
         } else {
             cb.end_consume(operand.move);
         }
-        --cb.references;
+        cb.references -= command.last ? 1 : 0;
     }
     CoreState& core = cores_[command.core];
-    if (command.bank >= 0) {
+    if (command.bank >= 0 && command.last_on_bank) {
         auto& users = core.bank_users[static_cast<std::size_t>(command.bank)];
         users.erase(std::find_if(users.begin(), users.end(), [&](const CoreState::BankUse& use) {
             return use.ticket == command.ticket;
         }));
     }
-    --core.outstanding[unit];
+    core.outstanding[unit] -= command.last ? 1 : 0;
     state.in_flight.pop_front();
     state_changed(now);
 }

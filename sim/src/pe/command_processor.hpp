@@ -5,6 +5,7 @@
 #include <array>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -54,6 +55,7 @@ class CommandProcessor {
   private:
     struct Queue {
         std::deque<Command> commands;
+        std::optional<Command> piece; ///< of the first command: what begins next
         bool stalled = false;
         Cycle stalled_since = 0;
     };
@@ -115,6 +117,7 @@ class CommandProcessor {
 
     void kick(unsigned unit, Cycle at);
     void dispatch(unsigned unit, Cycle now);
+    static Command& head(Queue& queue);
     bool try_begin(unsigned unit, unsigned core, Cycle now);
     void begin(unsigned unit, unsigned core, Cycle now);
     void step(unsigned unit, Cycle now);

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cstring>
 #include <functional>
+#include <utility>
+
+#include <fmt/format.h>
 
 #include "talus/hw/interrupts.h"
 
@@ -22,13 +25,19 @@ Fault fabric_fault(FabricError error, std::uint64_t addr) {
 
 } // namespace
 
-FabricInterface::FabricInterface(PeShared& shared, bool out)
+FabricInterface::FabricInterface(PeShared& shared, bool out, std::function<void(Cycle)> step)
     : Unit(shared), who_(Requester::pe_unit(shared.pe)), out_(out),
-      rate_(out ? shared.config.fi.out_bytes_per_clock : shared.config.fi.in_bytes_per_clock) {
+      rate_(out ? shared.config.fi.out_bytes_per_clock : shared.config.fi.in_bytes_per_clock),
+      step_(std::move(step)) {
     reset();
 }
 
 void FabricInterface::reset() {
+    if (waiting_) {
+        shared_.fabric.broadcasts().leave(shared_.pe);
+    }
+    waiting_ = false;
+    transfer_.reset();
     current_ = nullptr;
     issue_ticks_ = 0;
     slots_.assign(shared_.config.fi.max_requests, 0);
@@ -96,9 +105,58 @@ std::optional<Fault> FabricInterface::check_rows(Command& command) {
     return std::nullopt;
 }
 
-std::optional<Fault> FabricInterface::check(Command& command) {
-    if (command.rows == 0) {
+BroadcastRendezvous::Line FabricInterface::line(const Command& command) const {
+    return shared_.fabric.broadcasts().line(
+        shared_.pe, shared_.fabric.pe(shared_.pe)->subgrid_rect(), command.column, command.core);
+}
+
+namespace {
+
+BroadcastRead read_of(const Command& command) {
+    return {command.rs1, command.row_bytes, command.rows, command.fabric_pitch};
+}
+
+} // namespace
+
+std::optional<Fault> FabricInterface::check_broadcast(const Command& command) const {
+    const BroadcastRendezvous::Line members = line(command);
+    if (members.members() == 0) {
+        return Fault{TALUS_TRAP_SUBGRID, command.rs1};
+    }
+    const BroadcastRead* other = shared_.fabric.broadcasts().conflict(members, read_of(command));
+    if (other == nullptr) {
         return std::nullopt;
+    }
+    const BroadcastRead own = read_of(command);
+    const auto text = [](const BroadcastRead& read) {
+        return fmt::format("{} x {} bytes at {:#x}, pitch {}", read.rows, read.row_bytes,
+                           read.address, read.pitch);
+    };
+    return Fault{TALUS_TRAP_BROADCAST, command.rs1,
+                 fmt::format("asks for {}, the other members of its {} for {}", text(own),
+                             command.column ? "column" : "row", text(*other))};
+}
+
+void FabricInterface::broadcast_begins(std::shared_ptr<BroadcastTransfer> transfer, Cycle now) {
+    waiting_ = false;
+    if (shared_.config.fi.broadcast) {
+        transfer_ = std::move(transfer);
+    }
+    step_(now);
+}
+
+std::string FabricInterface::describe_wait() const {
+    return shared_.fabric.broadcasts().missing(line(*current_));
+}
+
+std::optional<Fault> FabricInterface::check(Command& command) {
+    if (command.rows == 0 || command.code == TALUS_FI_PREFETCH) {
+        return std::nullopt;
+    }
+    if (command.code == TALUS_FI_BROADCAST) {
+        if (auto fault = check_broadcast(command)) {
+            return fault;
+        }
     }
     if (command.code == TALUS_FI_DMA_INDEXED) {
         if (const auto fault = check_indices(command)) {
@@ -126,7 +184,26 @@ std::optional<Cycle> FabricInterface::begin(Command& command, Cycle now) {
     row_ = 0;
     column_ = 0;
     last_data_ = 0;
+    if (command.code == TALUS_FI_BROADCAST) {
+        packet_ = 0;
+        auto transfer = shared_.fabric.broadcasts().join(line(command), read_of(command),
+                                                         shared_.pe, *this, now);
+        waiting_ = transfer == nullptr;
+        if (fi.broadcast) {
+            transfer_ = std::move(transfer);
+        }
+    }
     return std::nullopt;
+}
+
+Cycle FabricInterface::packet(Cycle now, Cycle at, std::uint64_t addr, std::uint64_t bytes) {
+    if (transfer_ != nullptr) {
+        return shared_.fabric.broadcast_packet(*transfer_, packet_++, who_, now, at, addr, bytes);
+    }
+    if (current_->code == TALUS_FI_PREFETCH) {
+        return shared_.fabric.prefetch(who_, now, at, addr, bytes);
+    }
+    return shared_.fabric.packet(who_, now, at, addr, bytes, out_);
 }
 
 Unit::Step FabricInterface::advance(Cycle now) {
@@ -143,7 +220,7 @@ Unit::Step FabricInterface::advance(Cycle now) {
         const std::uint64_t bytes = std::min(command.row_bytes - column_, block - addr % block);
         issue_ticks_ = std::max({issue_ticks_, now * kTicks, slots_.front() * kTicks});
         const Cycle at = issue_ticks_ / kTicks;
-        const Cycle answer = shared_.fabric.packet(who_, now, at, addr, bytes, out_);
+        const Cycle answer = packet(now, at, addr, bytes);
         std::pop_heap(slots_.begin(), slots_.end(), std::greater<>());
         slots_.back() = answer;
         std::push_heap(slots_.begin(), slots_.end(), std::greater<>());
@@ -163,18 +240,24 @@ Unit::Step FabricInterface::advance(Cycle now) {
     // later.
     const Cycle span = (issue_ticks_ - begin_ticks) / kTicks;
     const Cycle from = std::max(now, data > span ? data - span : 0);
-    data = shared_.local_bandwidth.reserve_evenly(now, from, data, moved);
+    if (command.code != TALUS_FI_PREFETCH) {
+        data = shared_.local_bandwidth.reserve_evenly(now, from, data, moved);
+    }
     last_data_ = std::max(last_data_, data);
     if (row_ < command.rows) {
         const Cycle next = std::max(issue_ticks_ / kTicks, slots_.front());
         return {std::max(next, now + 1), 0};
     }
     current_ = nullptr;
+    transfer_.reset();
     last_done_ = std::max(last_done_, last_data_);
     return {std::nullopt, last_done_};
 }
 
 void FabricInterface::execute(Command& command) {
+    if (command.code == TALUS_FI_PREFETCH) {
+        return;
+    }
     const Operand& operand = local_operand(command);
     for (std::uint64_t row = 0; row < command.rows; ++row) {
         std::uint8_t* near = local(operand) + row * operand.pitch;

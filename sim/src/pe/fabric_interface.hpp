@@ -2,7 +2,12 @@
 #ifndef TALUS_SIM_PE_FABRIC_INTERFACE_HPP
 #define TALUS_SIM_PE_FABRIC_INTERFACE_HPP
 
+#include <functional>
+#include <memory>
+#include <string>
 #include <vector>
+
+#include "mem/broadcast.hpp"
 
 #include "unit.hpp"
 
@@ -11,19 +16,29 @@ namespace talus::sim {
 /// Cuts commands into packets. A packet leaves when the port has room and fewer than
 /// fi.max_requests are unanswered. Bandwidth of the NoC and the memories is reserved in segments,
 /// so that PEs with long commands share them in the order of time.
-class FabricInterface final : public Unit {
+///
+/// A broadcast read begins like another command; from then until its last member has come, nothing
+/// else of the PE goes through this direction.
+class FabricInterface final : public Unit, private BroadcastMember {
   public:
-    FabricInterface(PeShared& shared, bool out);
+    /// `step` schedules advance() for a broadcast that goes on.
+    FabricInterface(PeShared& shared, bool out, std::function<void(Cycle)> step);
 
     Cycle ready_at() const override;
     std::size_t in_flight_limit() const override { return shared_.config.fi.in_flight_commands; }
     std::optional<Fault> check(Command& command) override;
     std::optional<Cycle> begin(Command& command, Cycle now) override;
     Step advance(Cycle now) override;
+    bool waits() const override { return waiting_; }
+    std::string describe_wait() const override;
     void execute(Command& command) override;
     void reset() override;
 
   private:
+    void broadcast_begins(std::shared_ptr<BroadcastTransfer> transfer, Cycle now) override;
+    BroadcastRendezvous::Line line(const Command& command) const;
+    std::optional<Fault> check_broadcast(const Command& command) const;
+    Cycle packet(Cycle now, Cycle at, std::uint64_t addr, std::uint64_t bytes);
     std::optional<Fault> check_rows(Command& command);
     std::optional<Fault> check_indices(Command& command);
     std::uint64_t row_address(const Command& command, std::uint64_t row) const;
@@ -32,12 +47,16 @@ class FabricInterface final : public Unit {
     Requester who_;
     bool out_;
     std::uint64_t rate_;
+    std::function<void(Cycle)> step_;
 
     /// The command whose requests are being issued, and where it stands.
     Command* current_ = nullptr;
     std::uint64_t row_ = 0;
     std::uint64_t column_ = 0;
     Cycle last_data_ = 0;
+    bool waiting_ = false;                        ///< current_ is a broadcast that lacks members
+    std::shared_ptr<BroadcastTransfer> transfer_; ///< of current_, if its request is shared
+    std::size_t packet_ = 0;                      ///< number of its next packet
 
     /// When the next request may leave, in 1/256 clocks.
     std::uint64_t issue_ticks_ = 0;

@@ -70,9 +70,10 @@ struct Pe::Impl final : FaultSink {
 
     void on_command_fault(unsigned core, const Command& command, const Fault& fault,
                           Cycle now) override {
-        diagnostics.guest("{} core {}: {} issued at {} faults: cause {}, tval {:#x}", name(),
+        diagnostics.guest("{} core {}: {} issued at {} faults: cause {}, tval {:#x}{}{}", name(),
                           static_cast<char>('A' + core), command_name(command.code),
-                          diagnostics.pc(command.pc), fault.cause, fault.tval);
+                          diagnostics.pc(command.pc), fault.cause, fault.tval,
+                          fault.detail.empty() ? "" : ": ", fault.detail);
         record_fault(core, fault.cause, command.pc, fault.tval, now);
     }
 

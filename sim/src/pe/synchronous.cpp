@@ -316,6 +316,15 @@ std::string CommandProcessor::describe(const Wait& wait) const {
 }
 
 void CommandProcessor::describe_waits(const std::string& pe, std::vector<std::string>& out) const {
+    for (unsigned unit = 0; unit < TALUS_UNIT_COUNT; ++unit) {
+        if (units_[unit].unit->waits()) {
+            const Command& command = units_[unit].in_flight.back();
+            out.push_back(fmt::format("{} core {}'s {} of {:#x} from pc {:#x} waits for {}", pe,
+                                      static_cast<char>('A' + command.core),
+                                      command_name(command.code), command.rs1, command.pc,
+                                      units_[unit].unit->describe_wait()));
+        }
+    }
     for (unsigned core = 0; core < 2; ++core) {
         const CoreState& state = cores_[core];
         const char name = static_cast<char>('A' + core);
@@ -332,7 +341,7 @@ void CommandProcessor::describe_waits(const std::string& pe, std::vector<std::st
             if (queue.commands.empty()) {
                 continue;
             }
-            Command head = queue.commands.front();
+            Command head = piece_of(queue.commands.front());
             Wait wait;
             if (!evaluate(head, wait) && wait.reason != Reason::kNone) {
                 out.push_back(fmt::format("{} core {}'s {} queue: {} from pc {:#x} {}, {} queued",

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <optional>
+#include <string>
 
 #include "core/config.hpp"
 #include "core/event_queue.hpp"
@@ -55,6 +56,11 @@ class Unit {
         Cycle done = 0;
     };
     virtual Step advance(Cycle now) { return {std::nullopt, now}; }
+
+    /// The command begun last waits for others than time; advance() is called once it goes on.
+    virtual bool waits() const { return false; }
+    /// For whom, for a deadlock report. Only if waits().
+    virtual std::string describe_wait() const { return {}; }
 
     /// The values. Called at completion, in order.
     virtual void execute(Command& command) = 0;

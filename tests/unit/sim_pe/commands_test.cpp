@@ -78,7 +78,9 @@ class MalformedTest : public PeTest {
 TEST_F(MalformedTest, TrapsAtIssue) {
     const auto shape = TALUS_PAIR(64, 1);
     expect_malformed(enqueue(6 << 8, 0, 0, 0));                                     // no such unit
-    expect_malformed(enqueue(TALUS_UNIT_FI_IN << 8 | 2, 0, 0, shape), {direct, 0}); // operation
+    expect_malformed(enqueue(TALUS_UNIT_FI_IN << 8 | 3, 0, 0, shape), {direct, 0}); // operation
+    expect_malformed(enqueue(TALUS_FI_BROADCAST, 0, 0, shape), {direct, 0, 2});
+    expect_malformed(enqueue(TALUS_FI_PREFETCH, 0, 0, shape), {0, TALUS_PAIR(0, 1)});
     expect_malformed(enqueue(TALUS_FI_DMA_IN, 0, 0, TALUS_PAIR(0, 1)), {direct, 0});
     expect_malformed(enqueue(TALUS_FI_DMA_IN, 0, 0, TALUS_PAIR(1, 0)), {direct, 0});
     expect_malformed(enqueue(TALUS_FI_DMA_IN, 0, 0, shape), {TALUS_OPERAND(32, 0, 0), 0});
@@ -91,7 +93,8 @@ TEST_F(MalformedTest, TrapsAtIssue) {
     const auto tile = [](std::uint32_t m, std::uint32_t n, std::uint32_t k) {
         return TALUS_PAIR(m | n << 16, k);
     };
-    expect_malformed(enqueue(TALUS_DPE_MATMUL, 0, tile(33, 1, 1), 1 << 16), {direct, direct, 0});
+    expect_malformed(enqueue(TALUS_DPE_MATMUL, 0, tile(129, 1, 1), 1 << 16), {direct, direct, 0});
+    expect_malformed(enqueue(TALUS_DPE_MATMUL, 0, tile(65, 33, 1), 1 << 16), {direct, direct, 0});
     expect_malformed(enqueue(TALUS_DPE_MATMUL, 0, tile(1, 0, 1), 1 << 16), {direct, direct, 0});
     expect_malformed(enqueue(TALUS_DPE_MATMUL, 0, tile(1, 1, 0), 1 << 16), {direct, direct, 0});
     expect_malformed(enqueue(TALUS_DPE_MATMUL, 0, tile(1, 1, 1), 4 | 1 << 16), {direct, direct});
