@@ -2,6 +2,7 @@
 // and what it refuses.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -81,6 +82,72 @@ TEST(FcTalus, PacksRowsAtAPitchBehindThePaddedBias) {
         }
 }
 
+// Where the kernel will look for W[n, k], by the description in args.h.
+size_t place_of(int64_t n, int64_t k, int64_t rows, int64_t depth) {
+    const int64_t slices = (depth + 127) / 128;
+    const int64_t tail_pitch = ((depth - (slices - 1) * 128) * 2 + 63) / 64 * 64;
+    const int64_t row_bytes = (slices - 1) * 256 + tail_pitch;
+    const int64_t panel = n / 64 * 64;
+    const int64_t panel_rows = std::min<int64_t>(64, rows - panel);
+    const int64_t slice = k / 128;
+    const int64_t pitch = slice == slices - 1 ? tail_pitch : 256;
+    return static_cast<size_t>(panel * row_bytes + slice * panel_rows * 256 + (n - panel) * pitch +
+                               k % 128 * 2);
+}
+
+TEST(FcTalus, PacksPanelsOfContiguousSlices) {
+    for (const int64_t n : {1, 63, 64, 65, 130})
+        for (const int64_t k : {1, 127, 128, 129, 300, 512}) {
+            FcCall call(1, n, k);
+            for (size_t i = 0; i < call.weights.size(); ++i)
+                call.weights[i] = static_cast<float>(i % 2048);
+            const Node node = call.node();
+            const TalusKernel& kernel = *find_operator("fc")->talus;
+            std::vector<uint8_t> packed(kernel.packed_bytes(node, grid()), 0xcc);
+            ASSERT_EQ(kernel.prepack(node, grid(), packed.data(), nullptr), Status::kOk);
+            const size_t bias = static_cast<size_t>((n + 31) / 32 * 32) * 4;
+            EXPECT_EQ(packed.size(),
+                      bias + place_of(n - 1, k - 1, n, k) - static_cast<size_t>((k - 1) % 128 * 2) +
+                          static_cast<size_t>((((k - 1) % 128 + 1) * 2 + 63) / 64 * 64));
+            for (int64_t row = 0; row < n; ++row)
+                for (int64_t col = 0; col < k; ++col) {
+                    uint16_t half = 0;
+                    std::memcpy(&half, packed.data() + bias + place_of(row, col, n, k),
+                                sizeof half);
+                    ASSERT_EQ(half, float_to_half(static_cast<float>((row * k + col) % 2048)))
+                        << n << "x" << k << " " << row << "," << col;
+                }
+        }
+}
+
+TEST(FcTalus, LargeProductsTakeTheWholeGrid) {
+    const auto schedule = [](int64_t batch, int64_t n, int64_t k) {
+        FcCall call(1, 1, 1);
+        call.inputs[0].shape[0] = batch;
+        call.inputs[0].shape[1] = k;
+        call.output.shape[0] = batch;
+        call.output.shape[1] = n;
+        const Node node = call.node();
+        talus_fc_args args{};
+        EXPECT_EQ(find_operator("fc")->talus->encode(node, grid(), 0, 0, &args, nullptr),
+                  Status::kOk);
+        return args;
+    };
+    for (const int64_t batch : {256, 512, 2048}) {
+        const talus_fc_args args = schedule(batch, 2048, 2048);
+        EXPECT_EQ(args.schedule, TALUS_FC_GRID);
+        EXPECT_EQ(args.resident, 1U);
+        EXPECT_EQ(args.x_broadcast, 1U);
+        EXPECT_GE(args.w_slots, 3U);
+    }
+    EXPECT_EQ(schedule(512, 2048, 26592).resident, 0U); // a strip of X does not fit
+    EXPECT_EQ(schedule(512, 2048, 26592).x_broadcast, 1U);
+    EXPECT_EQ(schedule(512, 4160, 26592).x_broadcast, 0U); // 65 panels on 8 columns of PEs
+    EXPECT_EQ(schedule(255, 2048, 2048).schedule, TALUS_FC_BLOCKS);
+    EXPECT_EQ(schedule(2048, 576, 2048).schedule, TALUS_FC_BLOCKS); // 9 panels would idle 7 columns
+    EXPECT_EQ(schedule(2048, 2048, 100).schedule, TALUS_FC_BLOCKS);
+}
+
 TEST(FcTalus, NotesOverflow) {
     FcCall call(1, 2, 2);
     call.weights = {1.0F, 70000.0F, -1e10F, 65504.0F};
@@ -95,7 +162,7 @@ TEST(FcTalus, NotesOverflow) {
 
 TEST(FcTalus, EncodesAddressesPitchesAndBlocks) {
     for (const int64_t batch : {1, 32, 1999}) {
-        FcCall call(batch, 512, 367);
+        FcCall call(batch, 448, 367);
         call.inputs[0].data = reinterpret_cast<void*>(0x1000000000);
         call.inputs[0].strides[0] = 384;
         call.output.data = reinterpret_cast<void*>(0x1000100000);
@@ -107,10 +174,9 @@ TEST(FcTalus, EncodesAddressesPitchesAndBlocks) {
         EXPECT_EQ(args.x, 0x1000000000U);
         EXPECT_EQ(args.y, 0x1000100000U);
         EXPECT_EQ(args.bias, 0x40200000U);
-        EXPECT_EQ(args.weights, 0x40200000U + 512 * 4);
+        EXPECT_EQ(args.weights, 0x40200000U + 448 * 4);
         EXPECT_EQ(args.weights % 64, 0U);
         EXPECT_EQ(args.x_pitch, batch == 1 ? 734U : 768U);
-        EXPECT_EQ(args.weights_pitch, 768U);
         EXPECT_EQ(args.batch, static_cast<uint32_t>(batch));
         EXPECT_EQ(args.chunk, 384U);
         EXPECT_EQ(args.resident, 1U);
@@ -134,8 +200,11 @@ TEST(FcTalus, BuffersFitLocalMemory) {
                 talus_fc_args args{};
                 ASSERT_EQ(find_operator("fc")->talus->encode(node, grid(), 0, 0, &args, nullptr),
                           Status::kOk);
-                const uint64_t side = args.block * 32;
-                const uint64_t bytes = 2 * (2 * side * args.chunk * 2 + side * 4 + side * side * 4);
+                const uint64_t side = args.schedule == TALUS_FC_GRID ? 64 : args.block * 32;
+                const uint64_t slot =
+                    side * 2 * (args.schedule == TALUS_FC_GRID ? 128 : args.chunk);
+                const uint64_t bytes =
+                    (args.x_slots + args.w_slots) * slot + 2 * (side * 4 + side * side * 4);
                 EXPECT_LE(bytes, uint64_t{352} << 10) << batch << " " << n << " " << k;
                 EXPECT_EQ(args.chunk % 32, 0U);
             }

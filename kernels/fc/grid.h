@@ -1,0 +1,224 @@
+/* The schedule TALUS_FC_GRID: a large product over the whole grid.
+ *
+ * Rows of Y are cut into strips of up to 64, as many for every row of PEs, and differing by one row
+ * at most; columns into panels of 64, which columns of PEs share out. A PE computes the blocks
+ * strip by strip, panel by panel, each in the four RE banks. All PEs of a row need the same slices
+ * of X at the same time, all of a column the same of W: both are broadcast reads. Where a strip of
+ * X fits, it stays in local memory for all panels, and the next strip's slices take the place of
+ * those that the last panel has used.
+ *
+ * All requests of a PE go through one queue, in an order that is the same for everyone who shares
+ * them: members of a row and of a column could otherwise wait for each other in a circle. */
+#ifndef TALUS_KERNELS_FC_GRID_H
+#define TALUS_KERNELS_FC_GRID_H
+
+#include "kernels/fc/args.h"
+#include "talus/device/barrier.h"
+#include "talus/device/memory.h"
+
+#define GRID_SLOT (TALUS_FC_PANEL * TALUS_FC_SLICE_BYTES) /* of a slice in local memory */
+#define GRID_BIAS_SLOT (TALUS_FC_PANEL * 4u)
+
+struct grid {
+    uint32_t strips;                   /* per row of PEs */
+    uint32_t all_strips;               /* of Y */
+    uint32_t first_strip;              /* this PE's */
+    uint64_t first_panel, panel_count; /* this PE's */
+    uint32_t slices, tail, tail_pitch; /* of k */
+    uint32_t y_row;                    /* bytes of a row of a block of Y */
+};
+
+static struct grid grid_plan(const struct talus_launch* launch, const struct talus_fc_args* args) {
+    struct grid grid;
+    const uint32_t strips = (args->batch + TALUS_FC_PANEL - 1) / TALUS_FC_PANEL;
+    grid.strips = (strips + launch->rows - 1) / launch->rows;
+    grid.all_strips = grid.strips * launch->rows;
+    grid.first_strip = grid.strips * launch->row;
+    talus_split((args->n + TALUS_FC_PANEL - 1) / TALUS_FC_PANEL, launch->cols, launch->col,
+                &grid.first_panel, &grid.panel_count);
+    grid.slices = talus_fc_full_slices(args->k) + 1;
+    grid.tail = talus_fc_tail(args->k);
+    grid.tail_pitch = talus_fc_tail_pitch(args->k);
+    grid.y_row = TALUS_FC_PANEL * (args->y_type == TALUS_CP_FP32 ? 4 : 2);
+    return grid;
+}
+
+static void grid_configure(const struct talus_launch* launch, const struct talus_fc_args* args,
+                           const struct grid* grid) {
+    struct talus_local local = talus_local_all(launch);
+    configure(&local, CB_X, GRID_SLOT, args->x_slots);
+    configure(&local, CB_W, GRID_SLOT, args->w_slots);
+    configure(&local, CB_BIAS, GRID_BIAS_SLOT, SLOTS);
+    configure(&local, CB_Y, TALUS_FC_PANEL * grid->y_row, SLOTS);
+}
+
+static void strip_rows(const struct talus_fc_args* args, const struct grid* grid, uint32_t strip,
+                       uint32_t* first, uint32_t* rows) {
+    uint64_t from, count;
+    talus_split(args->batch, grid->all_strips, grid->first_strip + strip, &from, &count);
+    *first = (uint32_t)from;
+    *rows = (uint32_t)count;
+}
+static uint32_t panel_columns(const struct talus_fc_args* args, uint64_t panel) {
+    return smaller(TALUS_FC_PANEL, args->n - (uint32_t)panel * TALUS_FC_PANEL);
+}
+
+static void grid_move_x(const struct talus_fc_args* args, const struct grid* grid, uint32_t strip,
+                        uint32_t slice) {
+    uint32_t first, rows;
+    strip_rows(args, grid, strip, &first, &rows);
+    const uint64_t from =
+        args->x + (uint64_t)first * args->x_pitch + (uint64_t)slice * TALUS_FC_SLICE_BYTES;
+    const uint32_t bytes = slice + 1 < grid->slices ? TALUS_FC_SLICE_BYTES : grid->tail * 2;
+    if (args->x_broadcast)
+        talus_broadcast(CB_X, from, bytes, rows);
+    else
+        talus_dma_in(CB_X, from, bytes, rows);
+}
+
+static void grid_move_w(const struct talus_fc_args* args, const struct grid* grid, uint64_t panel,
+                        uint32_t slice) {
+    const uint32_t columns = panel_columns(args, panel);
+    const uint64_t from = args->weights + panel * TALUS_FC_PANEL * talus_fc_row_bytes(args->k) +
+                          (uint64_t)slice * columns * TALUS_FC_SLICE_BYTES;
+    const uint32_t pitch = slice + 1 < grid->slices ? TALUS_FC_SLICE_BYTES : grid->tail_pitch;
+    talus_broadcast(CB_W, from, columns * pitch, 1);
+}
+
+/* Slices of W are numbered through strips and panels. With X resident, the next strip's slice that
+ * replaces one of X goes right before the slice of W that replaces the one used together with it.
+ */
+static void grid_move(const struct talus_fc_args* args, const struct grid* grid) {
+    talus_context_set01(CB_X, talus_cb_operand(CB_X, 0, GRID_SLOT),
+                        TALUS_PAIR(args->x_pitch, TALUS_FC_SLICE_BYTES));
+    talus_context_set(CB_X, 2, TALUS_BROADCAST_ROW);
+    talus_context_set01(CB_W, talus_cb_operand(CB_W, 0, GRID_SLOT), TALUS_PAIR(0, 0));
+    talus_context_set(CB_W, 2, TALUS_BROADCAST_COLUMN);
+    talus_context_set01(CB_BIAS, talus_cb_operand(CB_BIAS, 0, GRID_BIAS_SLOT), TALUS_PAIR(0, 0));
+
+    /* The slice of W to move, and the one that is used when it finds room. */
+    uint32_t strip = 0, slice = 0, used_strip = 0, used_slice = 0;
+    uint64_t panel = 0, used_panel = 0;
+    uint32_t ahead = args->w_slots;
+    while (used_strip < grid->strips) {
+        if (ahead != 0) {
+            --ahead;
+        } else {
+            if (args->resident && used_panel + 1 == grid->panel_count &&
+                used_strip + 1 < grid->strips)
+                grid_move_x(args, grid, used_strip + 1, used_slice);
+            if (++used_slice == grid->slices) {
+                used_slice = 0;
+                if (++used_panel == grid->panel_count) {
+                    used_panel = 0;
+                    ++used_strip;
+                }
+            }
+        }
+        if (strip == grid->strips)
+            continue;
+        if (slice == 0)
+            talus_dma_in(CB_BIAS, args->bias + (grid->first_panel + panel) * GRID_BIAS_SLOT,
+                         panel_columns(args, grid->first_panel + panel) * 4, 1);
+        if (!args->resident || (strip == 0 && panel == 0))
+            grid_move_x(args, grid, strip, slice);
+        grid_move_w(args, grid, grid->first_panel + panel, slice);
+        if (++slice == grid->slices) {
+            slice = 0;
+            if (++panel == grid->panel_count) {
+                panel = 0;
+                ++strip;
+            }
+        }
+    }
+}
+
+enum { GRID_SLICES, GRID_TAIL, GRID_SEED, GRID_DRAIN, GRID_OUT };
+
+static uint32_t tiles_of(uint32_t rows, uint32_t columns) {
+    return ceil_divide(rows, TALUS_FC_TILE) * ceil_divide(columns, TALUS_FC_TILE);
+}
+
+static void grid_seed(uint32_t rows, uint32_t columns, uint32_t tile) {
+    const uint32_t across = ceil_divide(columns, TALUS_FC_TILE);
+    const uint32_t m = tile / across * TALUS_FC_TILE;
+    const uint32_t n = tile % across * TALUS_FC_TILE;
+    const uint32_t pop = tile + 1 == tiles_of(rows, columns) ? GRID_BIAS_SLOT : 0;
+    talus_context_set(GRID_SEED, 1, talus_cb_operand(CB_BIAS, n * 4, pop));
+    talus_re_load(GRID_SEED, smaller(TALUS_FC_TILE, rows - m), smaller(TALUS_FC_TILE, columns - n),
+                  tile, TALUS_RE_LOAD_ROW);
+}
+
+static void grid_drain(const struct talus_fc_args* args, const struct grid* grid, uint32_t rows,
+                       uint32_t columns, uint32_t tile) {
+    const uint32_t element = args->y_type == TALUS_CP_FP32 ? 4 : 2;
+    const uint32_t across = ceil_divide(columns, TALUS_FC_TILE);
+    const uint32_t m = tile / across * TALUS_FC_TILE;
+    const uint32_t n = tile % across * TALUS_FC_TILE;
+    const uint32_t push = tile + 1 == tiles_of(rows, columns) ? TALUS_FC_PANEL * grid->y_row : 0;
+    talus_context_set(GRID_DRAIN, 0, talus_cb_operand(CB_Y, m * grid->y_row + n * element, push));
+    talus_re_store(GRID_DRAIN, smaller(TALUS_FC_TILE, rows - m),
+                   smaller(TALUS_FC_TILE, columns - n), tile,
+                   (enum talus_se_function)args->activation, (enum talus_cp_type)args->y_type);
+}
+
+/* A bank is drained and seeded for the next block while the product goes on in the others. */
+static void grid_compute(const struct talus_fc_args* args, const struct grid* grid) {
+    const uint32_t element = args->y_type == TALUS_CP_FP32 ? 4 : 2;
+    const uint32_t full = grid->slices - 1;
+    talus_context_set(GRID_SLICES, 2, TALUS_PAIR(TALUS_FC_SLICE_BYTES, TALUS_FC_SLICE_BYTES));
+    talus_context_set(GRID_TAIL, 2, TALUS_PAIR(TALUS_FC_SLICE_BYTES, grid->tail_pitch));
+    talus_context_set(GRID_SEED, 2, TALUS_PAIR(0, 0));
+    talus_context_set(GRID_DRAIN, 2, TALUS_PAIR(0, grid->y_row));
+    talus_context_set01(GRID_OUT, talus_cb_operand(CB_Y, 0, TALUS_FC_PANEL * grid->y_row),
+                        TALUS_PAIR(grid->y_row, args->y_pitch));
+
+    uint32_t first, rows, next_first, next_rows;
+    strip_rows(args, grid, 0, &first, &rows);
+    uint64_t panel = grid->first_panel;
+    uint32_t columns = panel_columns(args, panel);
+    for (uint32_t tile = 0; tile < tiles_of(rows, columns); ++tile)
+        grid_seed(rows, columns, tile);
+    for (uint32_t strip = 0; strip < grid->strips;) {
+        const int last_panel = panel + 1 == grid->first_panel + grid->panel_count;
+        const int keeps_x = args->resident && !last_panel;
+        const uint32_t x_pop = keeps_x ? 0 : GRID_SLOT;
+        if (full != 0) {
+            talus_context_set01(GRID_SLICES, talus_cb_operand(CB_X, 0, x_pop),
+                                talus_cb_operand(CB_W, 0, GRID_SLOT));
+            talus_context_sequence(GRID_SLICES, full, 0, keeps_x ? GRID_SLOT : 0, 0, 0, 0);
+            talus_dpe_matmul_sequence(GRID_SLICES, rows, columns, TALUS_FC_SLICE, 0, 1,
+                                      TALUS_CP_FP16);
+        }
+        talus_context_set01(GRID_TAIL,
+                            talus_cb_operand(CB_X, keeps_x ? full * GRID_SLOT : 0, x_pop),
+                            talus_cb_operand(CB_W, 0, GRID_SLOT));
+        talus_dpe_matmul(GRID_TAIL, rows, columns, grid->tail, 0, 1, TALUS_CP_FP16);
+
+        const uint64_t next_panel = last_panel ? grid->first_panel : panel + 1;
+        const uint32_t next_strip = strip + (last_panel ? 1 : 0);
+        const uint32_t next_columns = panel_columns(args, next_panel);
+        next_first = first;
+        next_rows = rows;
+        if (last_panel && next_strip < grid->strips)
+            strip_rows(args, grid, next_strip, &next_first, &next_rows);
+        const uint32_t drains = tiles_of(rows, columns);
+        const uint32_t seeds = next_strip < grid->strips ? tiles_of(next_rows, next_columns) : 0;
+        for (uint32_t tile = 0; tile < drains || tile < seeds; ++tile) {
+            if (tile < drains)
+                grid_drain(args, grid, rows, columns, tile);
+            if (tile < seeds)
+                grid_seed(next_rows, next_columns, tile);
+        }
+        talus_dma_out(GRID_OUT,
+                      args->y + (uint64_t)first * args->y_pitch + panel * TALUS_FC_PANEL * element,
+                      columns * element, rows);
+        strip = next_strip;
+        panel = next_panel;
+        columns = next_columns;
+        first = next_first;
+        rows = next_rows;
+    }
+}
+
+#endif
