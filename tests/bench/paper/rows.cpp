@@ -1,0 +1,176 @@
+#include "rows.hpp"
+
+#include <cstring>
+
+#include "product.hpp"
+#include "stream_args.h"
+
+namespace talus::paper {
+
+namespace {
+
+const std::string kKernels = TALUS_PAPER_KERNELS "/";
+
+std::uint64_t put(Card& card, const void* args, std::size_t bytes) {
+    const std::uint64_t address = card.allocate(TALUS_DRV_LLS, bytes);
+    card.write(address, args, bytes);
+    return address;
+}
+
+Measured gemm(const Settings& settings) {
+    const ProductResult result = run_product({2048, 2048, 2048, TALUS_DRV_LLS}, settings);
+    return {100 * result.peak_share,
+            {{"cycles", static_cast<double>(result.cycles)},
+             {"simulator CPU s", result.simulator_seconds}}};
+}
+
+// GB/s of a range of DRAM that all PEs read once.
+double stream(const Settings& settings, double bytes) {
+    Card card(settings);
+    talus_stream_args args{};
+    args.piece = 16384;
+    args.pieces = static_cast<std::uint64_t>(bytes) / args.piece;
+    args.source = card.allocate(TALUS_DRV_DRAM, args.pieces * args.piece);
+    const std::uint64_t entry = card.load(kKernels + "stream.bin");
+    const auto completion =
+        card.run({launch_command(entry, put(card, &args, sizeof args), sizeof args)}).front();
+    return static_cast<double>(args.pieces * args.piece) * 1e-9 *
+           static_cast<double>(card.info().clock_hz) / static_cast<double>(completion.exec_cycles);
+}
+
+Measured layer(const Product& product, const Settings& settings) {
+    const ProductResult result = run_product(product, settings);
+    const double rate =
+        result.weights_bytes * 1e-9 * result.clock_hz / static_cast<double>(result.cycles);
+    const double pure = stream(settings, result.weights_bytes);
+    return {100 * rate / pure,
+            {{"cycles", static_cast<double>(result.cycles)},
+             {"GB/s of weights", rate},
+             {"GB/s pure stream", pure},
+             {"% of 204.8 GB/s", 100 * rate / 204.8},
+             {"% of peak FLOPS", 100 * result.peak_share},
+             {"simulator CPU s", result.simulator_seconds}}};
+}
+
+// Nanoseconds from the control core's receipt of a launch to the first instruction of the job.
+// `position` 0: the grid was idle; 1: the job before it in the same batch has just ended.
+Measured launch(const Settings& settings, std::size_t position) {
+    Card card(settings);
+    const std::uint64_t entry = card.load(kKernels + "spin.bin");
+    const talus_drv_command command = launch_command(entry, 0, 0);
+    (void)card.run({command}); // loads the control core's caches, as a card in use has them
+    const auto completions = card.run({command, command});
+    const double ns = 1e9 / static_cast<double>(card.info().clock_hz);
+    return {ns * completions.at(position).launch_cycles, {}};
+}
+
+Measured pcie(const Settings& settings, bool in) {
+    Card card(settings);
+    constexpr std::uint64_t kBytes = std::uint64_t{64} << 20;
+    const talus_drv_host_buffer host = card.host(kBytes);
+    const std::uint64_t device = card.allocate(TALUS_DRV_DRAM, kBytes);
+    talus_drv_command command{};
+    command.opcode = in ? TALUS_DRV_COPY_H2D : TALUS_DRV_COPY_D2H;
+    command.copy = {in ? host.iova : device, in ? device : host.iova, kBytes, 0, 0};
+    const auto completion = card.run({command}).front();
+    return {static_cast<double>(kBytes) * 1e-9 * static_cast<double>(card.info().clock_hz) /
+                static_cast<double>(completion.exec_cycles),
+            {}};
+}
+
+// Beats per millisecond of device time while all cores spin and a copy waits for a link that passes
+// 1 MB/s: to the firmware that is as good as none.
+Measured heartbeat(const Settings& settings) {
+    Settings slow = settings;
+    slow.push_back("pcie.gigabytes_per_second=0.001");
+    Card card(slow);
+    const std::uint64_t entry = card.load(kKernels + "spin.bin");
+    const std::uint64_t args[8] = {1};
+    talus_drv_command job = launch_command(entry, put(card, args, sizeof args), sizeof args);
+    job.launch.timeout_us = 10'000;
+    const talus_drv_telemetry before = card.telemetry();
+    const auto completion = card.run({job}, true).front();
+    const talus_drv_telemetry after = card.telemetry();
+    const double ms = 1e3 * static_cast<double>(completion.device_cycles) /
+                      static_cast<double>(card.info().clock_hz);
+    return {static_cast<double>(after.heartbeat - before.heartbeat) / ms, {{"ms", ms}}};
+}
+
+} // namespace
+
+std::vector<Row> rows() {
+    const Switch broadcast{"no broadcast read", {"fi.broadcast=false"}};
+    const Switch narrow{"fabric interface 32 B/clk", {"fi.in_bytes_per_clock=32"}};
+    const Switch issue{"no command sequences (24 clk a tile)", {"cp.sequence_clocks=24"}};
+    const auto with = [](auto function, auto argument) {
+        return [=](const Settings& settings) { return function(argument, settings); };
+    };
+    return {
+        {"gemm_fp16",
+         "GEMM 2048x2048x2048 FP16, operands in SRAM",
+         "> 92 % of peak",
+         92,
+         true,
+         "% of peak",
+         gemm,
+         {broadcast, narrow, issue}},
+        {"fc_k26592",
+         "FC 512x26592x2048 FP16, weights in DRAM, K = 26592",
+         "> 95 % of DRAM bandwidth",
+         95,
+         true,
+         "% of a pure stream",
+         with(layer, Product{512, 2048, 26592, TALUS_DRV_DRAM}),
+         {broadcast}},
+        {"fc_k2048",
+         "FC 512x26592x2048 FP16, weights in DRAM, K = 2048",
+         "> 95 % of DRAM bandwidth",
+         95,
+         true,
+         "% of a pure stream",
+         with(layer, Product{512, 26592, 2048, TALUS_DRV_DRAM}),
+         {broadcast}},
+        {"launch",
+         "job launch, receipt to first instruction",
+         "< 1 us",
+         1000,
+         false,
+         "ns",
+         [](const Settings& settings) { return launch(settings, 0); },
+         {}},
+        {"replace",
+         "job replace, receipt to first instruction",
+         "< 0.5 us",
+         500,
+         false,
+         "ns",
+         [](const Settings& settings) { return launch(settings, 1); },
+         {}},
+        {"pcie_in",
+         "PCIe, host to device, 64 MiB",
+         "32 GB/s",
+         32,
+         true,
+         "GB/s",
+         [](const Settings& settings) { return pcie(settings, true); },
+         {}},
+        {"pcie_out",
+         "PCIe, device to host, 64 MiB",
+         "32 GB/s",
+         32,
+         true,
+         "GB/s",
+         [](const Settings& settings) { return pcie(settings, false); },
+         {}},
+        {"heartbeat",
+         "heartbeat, every core spinning, link at 1 MB/s",
+         "goes on (1 a ms)",
+         1,
+         true,
+         "beats a ms",
+         heartbeat,
+         {}},
+    };
+}
+
+} // namespace talus::paper
