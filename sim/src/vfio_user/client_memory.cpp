@@ -130,18 +130,33 @@ int ClientMemory::map(uint64_t iova, uint64_t size, bool readable, bool writable
 }
 
 int ClientMemory::unmap(uint64_t iova, uint64_t size) {
-    Mapping mapping;
+    if (size == 0 || iova + (size - 1) < iova)
+        return EINVAL;
+    const uint64_t last = iova + (size - 1);
+    Table gone;
     {
         const Change change(*this);
-        const auto found = table_.find(iova);
-        if (found == table_.end() || found->second.size != size)
+        auto first = table_.lower_bound(iova);
+        const auto splits = [&](Table::const_iterator mapping, uint64_t edge) {
+            return mapping->first < edge && mapping->first + (mapping->second.size - 1) >= edge;
+        };
+        if (first != table_.begin() && splits(std::prev(first), iova))
+            return EINVAL;
+        auto end = first;
+        while (end != table_.end() && end->first <= last)
+            ++end;
+        if (first == end)
             return ENOENT;
-        mapping = found->second;
-        table_.erase(found);
-        if (!mapping.host)
-            channel_.cancel(iova, size, DmaStatus::kUnmapped);
+        if (last != UINT64_MAX && splits(std::prev(end), last + 1))
+            return EINVAL;
+        while (first != end) {
+            if (!first->second.host)
+                channel_.cancel(first->first, first->second.size, DmaStatus::kUnmapped);
+            gone.insert(table_.extract(first++));
+        }
     }
-    release(mapping);
+    for (const auto& [start, mapping] : gone)
+        release(mapping);
     return 0;
 }
 

@@ -43,7 +43,9 @@ class ClientMemory {
     // right, file too short), EEXIST (overlap), ENOSPC (too many), or what mmap said. Takes `fd`.
     int map(uint64_t iova, uint64_t size, bool readable, bool writable, uint64_t offset,
             UniqueFd fd);
-    // VFIO_USER_DMA_UNMAP: 0, or ENOENT if no mapping has exactly this range.
+    // VFIO_USER_DMA_UNMAP, by VFIO's rule: takes away every mapping that lies within the range.
+    // ENOENT if there is none (a virtual IOMMU clears its whole address space, mapped or not),
+    // EINVAL if the range is empty or would cut a mapping in two.
     int unmap(uint64_t iova, uint64_t size);
     void unmap_all();
     size_t mapping_count() const;

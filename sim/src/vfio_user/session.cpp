@@ -217,7 +217,10 @@ void Session::send_reply(const vfio_user_header& request, const Reply& reply) {
 }
 
 void Session::send_error(const vfio_user_header& request, int error) {
-    if (hooks_.report) {
+    // Unmapping what is not mapped is how a client with a virtual IOMMU makes sure; no reason to
+    // talk.
+    const bool harmless = request.command == VFIO_USER_DMA_UNMAP && error == ENOENT;
+    if (hooks_.report && !harmless) {
         const auto command = std::ranges::find(kCommands, request.command, &Command::id);
         const std::string name = command == std::end(kCommands)
                                      ? "command " + std::to_string(request.command)

@@ -143,11 +143,17 @@ TEST_F(Dma, RefusesOverlaps) {
     EXPECT_EQ(rig.client.dma_map(kBase + 0x4000, 0x1000, fd), 0u);
 }
 
-TEST_F(Dma, UnmapsExactlyWhatWasMapped) {
+TEST_F(Dma, UnmapsWholeMappingsOnly) {
     ASSERT_EQ(rig.client.dma_map(kBase, 0x4000, file.get()), 0u);
-    EXPECT_EQ(rig.client.dma_unmap(kBase + 0x1000, 0x1000), kNoEntry);
-    EXPECT_EQ(rig.client.dma_unmap(kBase, 0x3000), kNoEntry);
-    EXPECT_EQ(rig.client.dma_unmap(0, 0), kNoEntry);
+    EXPECT_EQ(rig.client.dma_unmap(kBase + 0x1000, 0x1000), kInvalid);
+    EXPECT_EQ(rig.client.dma_unmap(kBase, 0x3000), kInvalid);
+    EXPECT_EQ(rig.client.dma_unmap(kBase - 0x1000, 0x2000), kInvalid);
+    EXPECT_EQ(rig.client.dma_unmap(kBase + 0x3000, 0x2000), kInvalid);
+    EXPECT_EQ(rig.client.dma_unmap(0, 0), kInvalid);
+    EXPECT_EQ(rig.client.dma_unmap(0x2000, ~uint64_t{0} - 0xfff), kInvalid) << "wraps";
+    EXPECT_EQ(rig.client.dma_unmap(kBase + 0x4000, 0x1000), kNoEntry);
+    EXPECT_EQ(rig.client.dma_unmap(kBase - 0x1000, 0x1000), kNoEntry);
+    EXPECT_EQ(rig.function.memory().mapping_count(), 1u);
     const Received reply = rig.client.call(3, Bytes().u32(24).u32(0).u64(kBase).u64(0x4000));
     ASSERT_EQ(reply.payload.size(), 24u);
     EXPECT_EQ(u64_at(reply.payload, 8), kBase);
@@ -158,6 +164,23 @@ TEST_F(Dma, UnmapsExactlyWhatWasMapped) {
     EXPECT_EQ(rig.client.error_of(3, Bytes().u32(24).u32(1).u64(kBase).u64(0x4000)), kInvalid)
         << "dirty bitmap";
     EXPECT_EQ(rig.client.error_of(3, Bytes().u32(23).u32(0).u64(kBase).u64(0x4000)), kInvalid);
+}
+
+// A guest that detaches a device from its IOMMU makes QEMU clear the address space in powers of
+// two.
+TEST_F(Dma, UnmapOfALargeRangeTakesEveryMappingInIt) {
+    for (const uint64_t at : {uint64_t{0x1000}, kBase, kBase + 0x4000, uint64_t{1} << 47})
+        ASSERT_EQ(rig.client.dma_map(at, 0x4000, file.get()), 0u);
+    ASSERT_EQ(rig.client.dma_map(uint64_t{0} - 0x1000, 0x1000, file.get()), 0u) << "the last page";
+    EXPECT_EQ(rig.client.dma_unmap(0, uint64_t{1} << 47), 0u);
+    EXPECT_EQ(rig.function.memory().mapping_count(), 2u);
+    uint32_t word;
+    EXPECT_EQ(host().dma_read(kBase, &word, 4), DmaStatus::kUnmapped);
+    EXPECT_EQ(host().dma_read(uint64_t{1} << 47, &word, 4), DmaStatus::kOk);
+    EXPECT_EQ(rig.client.dma_unmap(uint64_t{1} << 47, uint64_t{1} << 47), 0u);
+    EXPECT_EQ(rig.client.dma_unmap(uint64_t{0} - 0x2000, 0x2000), 0u);
+    EXPECT_EQ(rig.function.memory().mapping_count(), 0u);
+    ASSERT_EQ(rig.client.dma_map(kBase, 0x1000, file.get()), 0u) << "free again";
 }
 
 TEST_F(Dma, UnmapAll) {
