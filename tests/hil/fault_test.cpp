@@ -1,0 +1,148 @@
+// What goes wrong on a device, and that the next try works.
+#include "session.hpp"
+
+#include "talus/hw/interrupts.h"
+#include "talus/hw/status.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace talus::device_test {
+namespace {
+
+// ---- Commands that fail ----
+
+TEST(DeviceFault, BadAddressesFaultTheCommandOnly) {
+    Session session;
+    const talus_drv_host_buffer host = session.host(4096);
+    const std::uint64_t dram = session.memory(TALUS_DRV_DRAM, 4096);
+    talus_drv_device_info info = TALUS_DRV_INIT(talus_drv_device_info);
+    ASSERT_DRV_OK(talus_drv_get_info(session.device, &info));
+    const std::uint64_t end = info.dram_base + info.dram_bytes;
+    for (const std::uint64_t bad :
+         {std::uint64_t{0}, end, end - 32, std::uint64_t{0x60000000}, ~std::uint64_t{0} - 8}) {
+        EXPECT_STATUS(session.run({copy(TALUS_DRV_COPY_H2D, host.iova, bad, 64)})[0],
+                      TALUS_DEVICE_ACCESS);
+        EXPECT_STATUS(session.run({copy(TALUS_DRV_COPY_D2H, bad, host.iova, 64)})[0],
+                      TALUS_DEVICE_ACCESS);
+    }
+    // The driver's rings stand at the lowest IOVA, outside the command's windows.
+    for (const std::uint64_t bad : {std::uint64_t{0}, std::uint64_t{1} << 32, host.iova - 64,
+                                    host.iova + (std::uint64_t{64} << 20) - 32}) {
+        EXPECT_STATUS(session.run({copy(TALUS_DRV_COPY_H2D, bad, dram, 64)})[0], TALUS_WINDOW_MISS);
+        EXPECT_STATUS(session.run({copy(TALUS_DRV_COPY_D2H, dram, bad, 64)})[0], TALUS_WINDOW_MISS);
+    }
+    EXPECT_STATUS(session.run({copy(TALUS_DRV_COPY_H2D, host.iova, dram, 64)})[0], TALUS_OK);
+}
+
+TEST(DeviceFault, RestOfTheBatchIsAbortedAndTheNextRuns) {
+    Session session;
+    const auto done = session.run({nop(1), copy(TALUS_DRV_COPY_D2D, 0, 0, 64), nop(3), nop(4)});
+    ASSERT_EQ(done.size(), 4u);
+    EXPECT_STATUS(done[0], TALUS_OK);
+    EXPECT_STATUS(done[1], TALUS_DEVICE_ACCESS);
+    EXPECT_STATUS(done[2], TALUS_ABORTED);
+    EXPECT_STATUS(done[3], TALUS_ABORTED);
+    EXPECT_STATUS(session.run({nop()})[0], TALUS_OK);
+}
+
+TEST(DeviceFault, IllegalInstructionLeavesAFaultRecord) {
+    Session session;
+    talus_drv_fault fault = TALUS_DRV_INIT(talus_drv_fault);
+    EXPECT_EQ(talus_drv_get_fault(session.queue, &fault), TALUS_DRV_NOT_FOUND);
+    const std::uint64_t entry = session.load(kernel_with_an_illegal_instruction());
+    EXPECT_STATUS(session.run({launch(entry)})[0], TALUS_KERNEL_FAULT);
+    ASSERT_DRV_OK(talus_drv_get_fault(session.queue, &fault));
+    EXPECT_EQ(fault.cause, static_cast<std::uint32_t>(TALUS_CAUSE_ILLEGAL));
+    EXPECT_EQ(fault.kernel_entry, entry);
+    EXPECT_EQ(fault.pc, entry + 4);
+    EXPECT_LE(fault.core, 1u);
+    // The grid runs on.
+    EXPECT_STATUS(session.run({launch(session.load(kernel_that_returns()))})[0], TALUS_OK);
+}
+
+TEST(DeviceFault, KernelsReportTheirErrors) {
+    Session session;
+    const std::uint64_t entry = session.load(kernel_that_fails(0x1234));
+    EXPECT_STATUS(session.run({launch(entry, 1, 1)})[0], TALUS_KERNEL_ERROR);
+    talus_drv_fault fault = TALUS_DRV_INIT(talus_drv_fault);
+    ASSERT_DRV_OK(talus_drv_get_fault(session.queue, &fault));
+    EXPECT_EQ(fault.cause, 0x1234u);
+    for (std::uint64_t i = 0; i < 4; ++i)
+        EXPECT_EQ(fault.detail[i], i + 1);
+}
+
+TEST(DeviceFault, LaunchIntoNowhereIsAFault) {
+    Session session;
+    for (const std::uint64_t entry : {std::uint64_t{0x10}, std::uint64_t{0x70000000}}) {
+        const auto done = session.run({launch(entry, 1, 1)});
+        EXPECT_NE(done[0].device_status, TALUS_OK);
+    }
+    EXPECT_STATUS(session.run({launch(session.load(kernel_that_returns()))})[0], TALUS_OK);
+}
+
+TEST(DeviceFault, DeviceKillsAJobThatOverstaysItsLimit) {
+    Session session;
+    const std::uint64_t entry = session.load(kernel_that_loops());
+    EXPECT_STATUS(session.run({launch(entry, 1, 1, 200)})[0], TALUS_KERNEL_TIMEOUT);
+    EXPECT_STATUS(session.run({launch(session.load(kernel_that_returns()))})[0], TALUS_OK);
+}
+
+// ---- Hung commands ----
+
+TEST(DeviceFault, HungJobTimesOutAndDestroyingTheQueueEndsIt) {
+    Session session;
+    const std::uint64_t entry = session.load(kernel_that_loops());
+    ASSERT_DRV_OK(session.submit({launch(entry, 1, 1)}));
+    std::vector<talus_drv_completion> done;
+    EXPECT_EQ(session.wait(1, done, 300), TALUS_DRV_TIMEOUT);
+    const std::string text = talus_drv_last_error();
+    EXPECT_NE(text.find(device_under_test()), std::string::npos) << text;
+    EXPECT_NE(text.find("READY"), std::string::npos) << text;
+    talus_drv_queue_destroy(session.queue);
+    session.queue = nullptr;
+    ASSERT_DRV_OK(talus_drv_queue_create(session.device, nullptr, &session.queue));
+    EXPECT_STATUS(session.run({launch(session.load(kernel_that_returns()))})[0], TALUS_OK);
+}
+
+TEST(DeviceFault, ResetRecoversAHungDevice) {
+    Session session;
+    const std::uint64_t entry = session.load(kernel_that_loops());
+    ASSERT_DRV_OK(session.submit({launch(entry)}));
+    std::vector<talus_drv_completion> done;
+    EXPECT_EQ(session.wait(1, done, 20), TALUS_DRV_TIMEOUT);
+    ASSERT_DRV_OK(talus_drv_reset(session.device));
+    const talus_drv_command command = nop();
+    EXPECT_EQ(talus_drv_submit(session.queue, &command, 1, nullptr), TALUS_DRV_DEVICE_LOST);
+    talus_drv_queue_destroy(session.queue);
+    session.queue = nullptr;
+    ASSERT_DRV_OK(talus_drv_queue_create(session.device, nullptr, &session.queue));
+    const talus_drv_host_buffer host = session.host(4096);
+    const std::uint64_t dram = session.memory(TALUS_DRV_DRAM, 4096);
+    EXPECT_STATUS(session.run({copy(TALUS_DRV_COPY_H2D, host.iova, dram, 64)})[0], TALUS_OK);
+    EXPECT_STATUS(session.run({launch(session.load(kernel_that_returns()))})[0], TALUS_OK);
+}
+
+TEST(DeviceFault, ResetScrubsDeviceMemory) {
+    Session session;
+    const talus_drv_host_buffer host = session.host(4096);
+    auto* bytes = static_cast<unsigned char*>(host.pointer);
+    std::memset(bytes, 0xa5, 4096);
+    std::uint64_t places[] = {session.memory(TALUS_DRV_DRAM, 4096),
+                              session.memory(TALUS_DRV_LLS, 4096)};
+    for (const std::uint64_t place : places) {
+        EXPECT_STATUS(session.run({copy(TALUS_DRV_COPY_H2D, host.iova, place, 4096)})[0], TALUS_OK);
+    }
+    ASSERT_DRV_OK(talus_drv_reset(session.device));
+    talus_drv_queue_destroy(session.queue);
+    session.queue = nullptr;
+    ASSERT_DRV_OK(talus_drv_queue_create(session.device, nullptr, &session.queue));
+    for (const std::uint64_t place : places) {
+        std::memset(bytes, 0x5a, 4096);
+        EXPECT_STATUS(session.run({copy(TALUS_DRV_COPY_D2H, place, host.iova, 4096)})[0], TALUS_OK);
+        EXPECT_EQ(std::count(bytes, bytes + 4096, 0), 4096);
+    }
+}
+
+} // namespace
+} // namespace talus::device_test

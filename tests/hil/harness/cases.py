@@ -1,0 +1,55 @@
+"""What hardware in the loop runs: the same programs, with the same arguments, on every kind of device."""
+
+import dataclasses
+import os
+import subprocess
+
+# GoogleTest programs of the build tree. {device} = a Talus device; {edu} = QEMU's teaching device.
+DEVICE_TESTS = ["talus_device_test"]
+VFIO_TESTS = ["talus_vfio_test"]
+EDU_TESTS = ["talus_edu_test"]
+
+
+@dataclasses.dataclass
+class Case:
+    name: str
+    program: str  # in the build tree
+    arguments: list
+    limit: int  # seconds of wall clock; generous, for it only ends what hangs
+    files: dict = dataclasses.field(default_factory=dict)  # name in the folder that it runs in -> source
+
+
+def tests_of(build, program, limit):
+    """One case for each test of a GoogleTest program."""
+    listing = subprocess.run([os.path.join(build, "tests", program), "--gtest_list_tests"],
+                             capture_output=True, text=True, check=True).stdout
+    suite = ""
+    for line in listing.splitlines():
+        text = line.split("#")[0].rstrip()
+        if not text.startswith(" "):
+            suite = text.strip()
+        elif "DISABLED_" not in suite + text:
+            test = suite + text.strip()
+            yield Case(test.replace("/", "."), f"tests/{program}", [f"--gtest_filter={test}"], limit)
+
+
+def model_case(name, source, model):
+    folder = os.path.join(source, "sdk", "demo")
+    files = {each: os.path.join(folder, each) for each in (model, "clicks.csv", "encoder.json")}
+    arguments = ["--model", model, "--data", "clicks.csv", "--encoder", "encoder.json", "--target",
+                 "talus", "--output", "predictions.csv", "--json", "summary.json"]
+    return Case(name, "bin/talus-run", arguments, 300, files)
+
+
+def talus_cases(build, source, vfio):
+    """Cases for a Talus device; `vfio`: the kernel holds it."""
+    cases = [Case("smi.info", "bin/talus-smi", ["info", "--boot"], 120)]
+    for program in DEVICE_TESTS + (VFIO_TESTS if vfio else []):
+        cases += tests_of(build, program, 240)
+    cases += [model_case("run.dlrm", source, "model.onnx"),
+              model_case("run.embedding-bag", source, "model_bag.onnx")]
+    return cases
+
+
+def edu_cases(build):
+    return [case for program in EDU_TESTS for case in tests_of(build, program, 120)]

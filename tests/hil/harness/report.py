@@ -1,0 +1,85 @@
+"""Results of cases, JUnit XML, and the lock on a device."""
+
+import contextlib
+import dataclasses
+import fcntl
+import getpass
+import os
+import time
+import xml.etree.ElementTree as ElementTree
+
+SKIPPED = 77  # a case's exit code: it does not apply to this device
+
+
+@dataclasses.dataclass
+class Result:
+    name: str
+    code: int  # exit code; negative = ended by that signal
+    seconds: float
+    output: str
+    problem: str = ""  # what the runner has to say beside the output
+
+    @property
+    def skipped(self):
+        return self.code == SKIPPED or (self.code == 0 and "[  SKIPPED ] 1 test" in self.output)
+
+    @property
+    def failed(self):
+        return not self.skipped and (self.code != 0 or self.problem != "")
+
+    @property
+    def reason(self):
+        return self.problem or f"exit code {self.code}"
+
+
+def write_junit(path, device, results):
+    suite = ElementTree.Element(
+        "testsuite", name=f"hil.{device}", tests=str(len(results)),
+        failures=str(sum(r.failed for r in results)), skipped=str(sum(r.skipped for r in results)),
+        time=f"{sum(r.seconds for r in results):.2f}")
+    for result in results:
+        case = ElementTree.SubElement(suite, "testcase", classname=f"hil.{device}",
+                                      name=result.name, time=f"{result.seconds:.2f}")
+        if result.skipped:
+            ElementTree.SubElement(case, "skipped")
+        elif result.failed:
+            failure = ElementTree.SubElement(case, "failure", message=result.reason)
+            failure.text = _printable(result.output[-20000:])
+    ElementTree.indent(suite)
+    ElementTree.ElementTree(suite).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def _printable(text):
+    return "".join(c if c in "\n\t" or 32 <= ord(c) < 0xd800 else "?" for c in text)
+
+
+class Held(Exception):
+    """Somebody else has the device."""
+
+
+@contextlib.contextmanager
+def lock(path, wait_seconds):
+    """An exclusive lock that says who holds it, and that ends with its holder however that ends."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "a+", encoding="utf-8") as stream:
+        deadline = time.monotonic() + wait_seconds
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    stream.seek(0)
+                    raise Held(f"{path} is held by {stream.read().strip() or 'an unnamed process'}") \
+                        from None
+                time.sleep(0.2)
+        stream.seek(0)
+        stream.truncate()
+        stream.write(f"pid {os.getpid()}, user {getpass.getuser()}, since "
+                     f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}\n")
+        stream.flush()
+        try:
+            yield
+        finally:
+            stream.seek(0)
+            stream.truncate()
