@@ -75,7 +75,8 @@ typedef enum talus_status {
     TALUS_ERROR_BUSY = 10,              /**< the request has a run in flight */
     TALUS_ERROR_DEVICE = 11,            /**< the device failed; the message holds its diagnosis */
     TALUS_ERROR_DATA = 12,              /**< a data file (click log, encoder) is malformed */
-    TALUS_ERROR_INTERNAL = 13           /**< a defect of the SDK */
+    TALUS_ERROR_INTERNAL = 13,          /**< a defect of the SDK */
+    TALUS_ERROR_DEVICE_LOST = 14 /**< the device is gone, and the run could not be repeated */
 } talus_status;
 
 /** Name of a status ("index out of range"); never NULL. */
@@ -165,6 +166,12 @@ typedef struct talus_model_options {
     /** "target:operator" or "target:node name" pairs that the plan must not use. */
     const char* const* deny;
     size_t deny_count;
+    /** What happens when a device is lost (unplugged, its process died, its firmware is silent)
+     * during a run. 0: the device is opened anew, the model is planned over it, and the run is
+     * repeated with the same inputs; where it can't be opened, its operators fall back as if it had
+     * never been there, unless `strict` forbids that. 1: the run fails with DEVICE_LOST. */
+    int32_t keep_lost;
+    int32_t reserved;
 } talus_model_options;
 
 /** Imports an ONNX file and plans it over `devices`: every node runs on the first device of the
@@ -199,9 +206,12 @@ TALUS_API TALUS_CHECK talus_status talus_model_get_input(const talus_model* mode
 TALUS_API TALUS_CHECK talus_status talus_model_get_output(const talus_model* model, size_t index,
                                                           talus_tensor_info* info);
 
-/** The plan as text: per node its target and the reason, its shapes, precision and placement. Lives
- *  as long as the model. */
+/** The plan as text: per node its target and the reason, its shapes, precision and placement; after
+ * a device was lost, that of the new plan. Lives as long as the model. */
 TALUS_API const char* talus_model_explain(const talus_model* model);
+/** What became of devices that were lost: a line each, "" if none was. Valid until the calling
+ * thread's next call of this function. */
+TALUS_API const char* talus_model_recovery_log(const talus_model* model);
 
 /* ---- Buffers ---- */
 
@@ -271,7 +281,7 @@ TALUS_API TALUS_CHECK talus_status talus_request_get_output(talus_request* reque
 /** What one planned node did, summed over the request's runs since creation. */
 typedef struct talus_operator_stats {
     size_t struct_size;
-    const char* name;      /**< node; the strings live as long as the request */
+    const char* name;      /**< node; the strings live until the request's next run */
     const char* op;        /**< operator, "fc" */
     const char* target;    /**< "talus (simulated)", "cuda", "cpu", or "host" for index packing */
     const char* precision; /**< of the constants: "fp32", "fp16" */
@@ -302,6 +312,7 @@ typedef struct talus_request_stats {
     uint64_t device_cycles; /**< talus: over its batches, from first admission to last completion */
     double device_seconds;  /**< device_cycles / clock_hz; simulated time on a simulated device */
     double wall_seconds;
+    uint64_t recoveries; /**< runs that were repeated because a device was lost */
 } talus_request_stats;
 
 TALUS_API TALUS_CHECK talus_status talus_request_get_stats(const talus_request* request,

@@ -97,6 +97,7 @@ struct ModelOptions {
     std::int64_t max_batch = 0; // 0: the SDK's default
     bool strict = false;
     bool fp32_tables = false;
+    bool keep_lost = false; // true: a run fails when its device is lost, see talus_model_options
     std::vector<std::string> deny; // "target:operator" or "target:node"
 };
 
@@ -121,6 +122,7 @@ class Model {
         given.max_batch = options.max_batch;
         given.strict = options.strict ? 1 : 0;
         given.fp32_tables = options.fp32_tables ? 1 : 0;
+        given.keep_lost = options.keep_lost ? 1 : 0;
         given.deny = deny.data();
         given.deny_count = deny.size();
         talus_model* handle = nullptr;
@@ -149,6 +151,8 @@ class Model {
         throw std::out_of_range("the model has no input '" + std::string(name) + "'");
     }
     std::string explain() const { return talus_model_explain(handle_.get()); }
+    // A line for each device that was lost and what came of it.
+    std::string recovery_log() const { return talus_model_recovery_log(handle_.get()); }
     talus_model* get() const { return handle_.get(); }
 
   private:

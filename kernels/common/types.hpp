@@ -160,6 +160,7 @@ enum class Status : int32_t {
     kOutOfMemory = 4,
     kDeviceError = 5, // driver or device failed; the stream is unusable afterwards
     kUnavailable = 6, // no such device, driver or library on this machine
+    kDeviceLost = 7,  // the device is gone: nothing of this opened device works any more
 };
 
 // Text for people, filled in whenever a function returns something other than kOk.

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "sdk/common/error.hpp"
+#include "sdk/runtime/live_model.hpp"
 #include "sdk/runtime/request.hpp"
 #include "sdk/runtime/stream.hpp"
 
@@ -19,7 +20,7 @@ struct talus_device {
 };
 
 struct talus_model {
-    talus::runtime::ModelPtr model;
+    std::shared_ptr<talus::runtime::LiveModel> model;
 };
 
 struct talus_buffer {
@@ -37,9 +38,12 @@ struct talus_event {
 };
 
 struct talus_request {
-    explicit talus_request(talus::runtime::ModelPtr model) : request(std::move(model)) {}
+    explicit talus_request(std::shared_ptr<talus::runtime::LiveModel> over)
+        : model(std::move(over)),
+          request(std::make_unique<talus::runtime::Request>(model->current())) {}
 
-    talus::runtime::Request request;
+    std::shared_ptr<talus::runtime::LiveModel> model;
+    std::unique_ptr<talus::runtime::Request> request; // replaced when a device is lost
     // A run in flight: `in_flight` is set by the caller's thread and cleared by the stream's, which
     // leaves the result in `status` and `message`.
     std::mutex mutex;

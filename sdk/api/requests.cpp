@@ -37,7 +37,7 @@ void execute(talus_request& request) {
     talus_status status = TALUS_SUCCESS;
     std::string message;
     try {
-        request.request.run();
+        talus::runtime::run_with_recovery(*request.model, request.request);
     } catch (...) {
         status = talus::api::current_failure(message);
     }
@@ -131,7 +131,7 @@ talus_status talus_request_set_input(talus_request* request, size_t index,
         require(request, "request");
         require(tensor, "tensor");
         require_idle(*request);
-        request->request.set_input(index, talus::api::adopt(tensor, "talus_tensor"));
+        request->request->set_input(index, talus::api::adopt(tensor, "talus_tensor"));
     });
 }
 
@@ -140,7 +140,7 @@ talus_status talus_request_set_output(talus_request* request, size_t index, void
     return guarded([&] {
         require(request, "request");
         require_idle(*request);
-        request->request.set_output(index, data, capacity_bytes);
+        request->request->set_output(index, data, capacity_bytes);
     });
 }
 
@@ -181,12 +181,12 @@ talus_status talus_request_get_output(talus_request* request, size_t index, talu
     return guarded([&] {
         require(request, "request");
         require_idle(*request);
-        talus::api::deliver(tensor, request->request.output(index), "tensor");
+        talus::api::deliver(tensor, request->request->output(index), "tensor");
     });
 }
 
 size_t talus_request_operator_count(const talus_request* request) {
-    return request == nullptr ? 0 : request->request.operators().size();
+    return request == nullptr ? 0 : request->request->operators().size();
 }
 
 talus_status talus_request_get_operator(const talus_request* request, size_t index,
@@ -194,7 +194,7 @@ talus_status talus_request_get_operator(const talus_request* request, size_t ind
     return guarded([&] {
         require(request, "request");
         require_idle(*const_cast<talus_request*>(request));
-        const auto& operators = request->request.operators();
+        const auto& operators = request->request->operators();
         if (index >= operators.size())
             talus::fail(TALUS_ERROR_INVALID_ARGUMENT, "there are {} operators; no operator {}",
                         operators.size(), index);
@@ -220,13 +220,14 @@ talus_status talus_request_get_stats(const talus_request* request, talus_request
     return guarded([&] {
         require(request, "request");
         require_idle(*const_cast<talus_request*>(request));
-        const talus::runtime::RequestStats& from = request->request.stats();
+        const talus::runtime::RequestStats& from = request->request->stats();
         talus_request_stats result{};
         result.runs = from.runs;
         result.samples = from.samples;
         result.device_cycles = from.device_cycles;
         result.device_seconds = from.device_seconds;
         result.wall_seconds = from.wall_seconds;
+        result.recoveries = from.recoveries;
         talus::api::deliver(stats, result, "stats");
     });
 }

@@ -35,6 +35,12 @@ talus::plan::Options options_of(const talus_model_options* given) {
     return result;
 }
 
+talus_model* load(talus::runtime::ModelPtr model, const talus_model_options* given) {
+    const talus_model_options options = talus::api::adopt(given, "talus_model_options");
+    return new talus_model{
+        std::make_shared<talus::runtime::LiveModel>(std::move(model), options.keep_lost != 0)};
+}
+
 template <std::size_t N>
 void put(char (&to)[N], const std::string& text) {
     const std::size_t length = std::min(text.size(), N - 1);
@@ -120,6 +126,8 @@ const char* talus_status_name(talus_status status) {
         return "malformed data";
     case TALUS_ERROR_INTERNAL:
         return "internal error";
+    case TALUS_ERROR_DEVICE_LOST:
+        return "device lost";
     }
     return "unknown status";
 }
@@ -164,8 +172,10 @@ talus_status talus_model_load(const char* path, talus_device* const* devices, si
     return guarded([&] {
         require(path, "path");
         require(model, "model");
-        *model = new talus_model{talus::runtime::Model::load(
-            std::string(path), devices_of(devices, device_count), options_of(options))};
+        *model =
+            load(talus::runtime::Model::load(std::string(path), devices_of(devices, device_count),
+                                             options_of(options)),
+                 options);
     });
 }
 
@@ -175,9 +185,10 @@ talus_status talus_model_load_memory(const void* bytes, size_t size, talus_devic
     return guarded([&] {
         require(bytes, "bytes");
         require(model, "model");
-        *model = new talus_model{
+        *model = load(
             talus::runtime::Model::load(std::span(static_cast<const std::byte*>(bytes), size),
-                                        devices_of(devices, device_count), options_of(options))};
+                                        devices_of(devices, device_count), options_of(options)),
+            options);
     });
 }
 
@@ -186,18 +197,18 @@ void talus_model_destroy(talus_model* model) {
 }
 
 size_t talus_model_input_count(const talus_model* model) {
-    return model == nullptr ? 0 : model->model->graph().inputs.size();
+    return model == nullptr ? 0 : model->model->current()->graph().inputs.size();
 }
 
 size_t talus_model_output_count(const talus_model* model) {
-    return model == nullptr ? 0 : model->model->graph().outputs.size();
+    return model == nullptr ? 0 : model->model->current()->graph().outputs.size();
 }
 
 talus_status talus_model_get_input(const talus_model* model, size_t index,
                                    talus_tensor_info* info) {
     return guarded([&] {
         require(model, "model");
-        const talus::graph::Graph& graph = model->model->graph();
+        const talus::graph::Graph& graph = model->model->current()->graph();
         if (index >= graph.inputs.size())
             talus::fail(TALUS_ERROR_INVALID_ARGUMENT, "the model has {} inputs; no input {}",
                         graph.inputs.size(), index);
@@ -210,7 +221,7 @@ talus_status talus_model_get_output(const talus_model* model, size_t index,
                                     talus_tensor_info* info) {
     return guarded([&] {
         require(model, "model");
-        const talus::graph::Graph& graph = model->model->graph();
+        const talus::graph::Graph& graph = model->model->current()->graph();
         if (index >= graph.outputs.size())
             talus::fail(TALUS_ERROR_INVALID_ARGUMENT, "the model has {} outputs; no output {}",
                         graph.outputs.size(), index);
@@ -221,6 +232,12 @@ talus_status talus_model_get_output(const talus_model* model, size_t index,
 
 const char* talus_model_explain(const talus_model* model) {
     return model == nullptr ? "" : model->model->explanation().c_str();
+}
+
+const char* talus_model_recovery_log(const talus_model* model) {
+    thread_local std::string log;
+    log = model == nullptr ? "" : model->model->recovery_log();
+    return log.c_str();
 }
 
 talus_status talus_buffer_create(talus_device* device, size_t bytes, talus_buffer** buffer) {

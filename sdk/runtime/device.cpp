@@ -27,6 +27,8 @@ talus_status status_of(kernels::Status status) {
         return TALUS_ERROR_DEVICE;
     case kernels::Status::kUnavailable:
         return TALUS_ERROR_UNAVAILABLE;
+    case kernels::Status::kDeviceLost:
+        return TALUS_ERROR_DEVICE_LOST;
     }
     return TALUS_ERROR_INTERNAL;
 }
@@ -62,6 +64,10 @@ void* Device::host_allocate(std::size_t bytes) {
 
 void Device::host_release(void* memory) {
     std::free(memory);
+}
+
+DevicePtr Device::reopen() const {
+    fail(TALUS_ERROR_UNAVAILABLE, "{} cannot be opened anew", info_.name);
 }
 
 bool Device::take_profile(kernels::Stream*, DeviceProfile&) {

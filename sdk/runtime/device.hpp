@@ -50,6 +50,9 @@ struct DeviceProfile {
     std::uint64_t whole = 0; // from each batch's admission to its last completion, summed
 };
 
+class Device;
+using DevicePtr = std::shared_ptr<Device>;
+
 // Thread-safe. Shared by models, requests and buffers; closed with the last of them.
 class Device {
   public:
@@ -63,6 +66,11 @@ class Device {
     const DeviceInfo& info() const { return info_; }
     // Its memory is the process's own.
     bool is_host() const { return info_.target == "cpu"; }
+
+    // Nothing works on it any more, for good; see kernels::Status::kDeviceLost.
+    virtual bool lost() const { return false; }
+    // A device opened as this one was. Throws Failure.
+    virtual DevicePtr reopen() const;
 
     // Device memory. `got` (may be null) tells where it is. Throws Failure OUT_OF_MEMORY.
     virtual void* allocate(std::size_t bytes, Placement wanted, Placement* got);
@@ -82,8 +90,6 @@ class Device {
     kernels::Device* handle_ = nullptr;
     DeviceInfo info_;
 };
-
-using DevicePtr = std::shared_ptr<Device>;
 
 // Opens a device. Throws Failure: UNAVAILABLE holds the reason.
 DevicePtr open_device(const talus_device_options& options);

@@ -19,15 +19,19 @@ class Model {
     static std::shared_ptr<const Model> load(std::span<const std::byte> bytes,
                                              std::vector<DevicePtr> devices, plan::Options options);
 
+    // The same graph over other devices. Throws Failure.
+    std::shared_ptr<const Model> replan(std::vector<DevicePtr> devices,
+                                        plan::Options options) const;
+
     const graph::Graph& graph() const { return *graph_; }
     const plan::Plan& plan() const { return plan_; }
     const std::string& explanation() const { return explanation_; }
 
   private:
-    Model(graph::Graph graph, std::vector<DevicePtr> devices, plan::Options options);
+    Model(std::shared_ptr<const graph::Graph> graph, std::vector<DevicePtr> devices,
+          plan::Options options);
 
-    // On the heap: the plan points into it.
-    std::unique_ptr<const graph::Graph> graph_;
+    std::shared_ptr<const graph::Graph> graph_; // the plan points into it
     plan::Plan plan_;
     std::string explanation_;
 };

@@ -149,6 +149,28 @@ Request::Request(ModelPtr model) : model_(std::move(model)) {
 
 Request::~Request() = default;
 
+void Request::take_over(Request& lost) {
+    inputs_ = lost.inputs_;
+    for (std::size_t i = 0; i < outputs_.size(); ++i) {
+        outputs_[i].data = lost.outputs_[i].data;
+        outputs_[i].capacity = lost.outputs_[i].capacity;
+    }
+    stats_ = lost.stats_;
+    ++stats_.recoveries;
+    // What ran so far stays in the books; where an operator has moved, as a row of its own.
+    for (OperatorStats& before : lost.operators_) {
+        const auto same =
+            std::find_if(operators_.begin(), operators_.end(), [&](const OperatorStats& candidate) {
+                return candidate.name == before.name && candidate.op == before.op &&
+                       candidate.target == before.target;
+            });
+        if (same != operators_.end())
+            *same = before;
+        else if (before.launches > 0)
+            operators_.push_back(before);
+    }
+}
+
 void Request::set_input(std::size_t index, const talus_tensor& tensor) {
     const graph::Graph& graph = model_->graph();
     if (index >= inputs_.size())

@@ -41,6 +41,7 @@ struct RequestStats {
     std::uint64_t device_cycles = 0;
     double device_seconds = 0;
     double wall_seconds = 0;
+    std::uint64_t recoveries = 0;
 };
 
 class Request {
@@ -50,7 +51,11 @@ class Request {
     Request(const Request&) = delete;
     Request& operator=(const Request&) = delete;
 
-    const Model& model() const { return *model_; }
+    const ModelPtr& model() const { return model_; }
+
+    // Takes the inputs, outputs and statistics of a request for the same graph, whose run was lost
+    // with a device. It is not run again.
+    void take_over(Request& lost);
 
     // Copies the description, not the data. Throws Failure BAD_INPUT.
     void set_input(std::size_t index, const talus_tensor& tensor);

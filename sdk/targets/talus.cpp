@@ -50,6 +50,8 @@ Status status_of(talus_status status) {
         return Status::kOutOfMemory;
     case TALUS_ERROR_UNAVAILABLE:
         return Status::kUnavailable;
+    case TALUS_ERROR_DEVICE_LOST:
+        return Status::kDeviceLost;
     default:
         return Status::kDeviceError;
     }
@@ -252,9 +254,32 @@ constexpr kernels::Target kTalusTarget{sizeof(kernels::Target),
                                        workspace_bytes,
                                        launch};
 
+// talus_device_options that own their strings: what it takes to open the device again.
+struct OpenOptions {
+    std::string device, firmware, simulator; // "": as found
+    bool require_hardware = false;
+
+    explicit OpenOptions(const talus_device_options& from)
+        : device(text(from.device)), firmware(text(from.firmware)), simulator(text(from.simulator)),
+          require_hardware(from.require_hardware != 0) {}
+
+    static std::string text(const char* given) { return given == nullptr ? "" : given; }
+    static const char* or_null(const std::string& given) {
+        return given.empty() ? nullptr : given.c_str();
+    }
+    talus_drv_open_options driver() const {
+        talus_drv_open_options open = TALUS_DRV_INIT(talus_drv_open_options);
+        open.device = or_null(device);
+        open.firmware = or_null(firmware);
+        open.simulator = or_null(simulator);
+        return open;
+    }
+};
+
 class TalusDevice final : public runtime::Device {
   public:
-    explicit TalusDevice(const talus_drv_open_options& options) : card_(options) {
+    explicit TalusDevice(OpenOptions options)
+        : options_(std::move(options)), card_(options_.driver()) {
         const talus_drv_device_info& from = card_.info();
         target_ = talus_target();
         handle_ = reinterpret_cast<kernels::Device*>(&card_);
@@ -276,13 +301,18 @@ class TalusDevice final : public runtime::Device {
         info_.peak_scratch_bytes = 2048.0 * static_cast<double>(from.clock_hz);
     }
 
+    bool lost() const override { return card_.lost(); }
+    runtime::DevicePtr reopen() const override { return open_talus(options_); }
+
     void* allocate(std::size_t bytes, runtime::Placement wanted, runtime::Placement* got) override {
         runtime::Placement where = wanted;
         std::uint64_t address = 0;
         if (wanted == runtime::Placement::kFast) {
             try {
                 address = card_.allocate(TALUS_DRV_LLS, bytes);
-            } catch (const Failure&) {
+            } catch (const Failure& failure) {
+                if (failure.status() != TALUS_ERROR_OUT_OF_MEMORY)
+                    throw;
                 where = runtime::Placement::kLarge; // scratch SRAM is full: DRAM is only slower
             }
         }
@@ -299,7 +329,10 @@ class TalusDevice final : public runtime::Device {
         return true;
     }
 
+    static runtime::DevicePtr open_talus(OpenOptions options);
+
   private:
+    OpenOptions options_;
     TalusCard card_;
 };
 
@@ -317,6 +350,17 @@ std::string find_hardware() {
     fail(TALUS_ERROR_UNAVAILABLE, "talus: no accelerator in this machine");
 }
 
+runtime::DevicePtr TalusDevice::open_talus(OpenOptions options) {
+    if (options.device.empty() && options.require_hardware)
+        options.device = find_hardware();
+    const bool hardware = options.require_hardware;
+    const std::string name = options.device;
+    auto device = std::make_shared<TalusDevice>(std::move(options));
+    if (hardware && device->info().simulated)
+        fail(TALUS_ERROR_UNAVAILABLE, "talus: '{}' is simulated", name);
+    return device;
+}
+
 } // namespace
 
 const kernels::Target* talus_target() {
@@ -324,19 +368,7 @@ const kernels::Target* talus_target() {
 }
 
 runtime::DevicePtr open_talus(const talus_device_options& options) {
-    std::string name;
-    if (options.device != nullptr)
-        name = options.device;
-    else if (options.require_hardware != 0)
-        name = find_hardware();
-    talus_drv_open_options open = TALUS_DRV_INIT(talus_drv_open_options);
-    open.device = name.empty() ? nullptr : name.c_str();
-    open.firmware = options.firmware;
-    open.simulator = options.simulator;
-    auto device = std::make_shared<TalusDevice>(open);
-    if (options.require_hardware != 0 && device->info().simulated)
-        fail(TALUS_ERROR_UNAVAILABLE, "talus: '{}' is simulated", name);
-    return device;
+    return TalusDevice::open_talus(OpenOptions(options));
 }
 
 } // namespace talus::targets

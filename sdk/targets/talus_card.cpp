@@ -26,7 +26,9 @@ std::map<std::uint64_t, std::string> symbols_of(const std::string& image) {
     return {};
 }
 
-talus_status status_of(talus_drv_status status) {
+} // namespace
+
+talus_status TalusCard::status_of(talus_drv_status status) {
     switch (status) {
     case TALUS_DRV_NOT_FOUND:
     case TALUS_DRV_PERMISSION:
@@ -38,17 +40,18 @@ talus_status status_of(talus_drv_status status) {
     case TALUS_DRV_OUT_OF_HOST_MEMORY:
     case TALUS_DRV_OUT_OF_DEVICE_MEMORY:
         return TALUS_ERROR_OUT_OF_MEMORY;
+    case TALUS_DRV_DEVICE_LOST:
+        lost_ = true;
+        return TALUS_ERROR_DEVICE_LOST;
     default:
         return TALUS_ERROR_DEVICE;
     }
 }
 
-void require(talus_drv_status status, const char* what) {
+void TalusCard::require(talus_drv_status status, const char* what) {
     if (status != TALUS_DRV_OK)
         fail(status_of(status), "talus: {}: {}", what, talus_drv_last_error());
 }
-
-} // namespace
 
 std::string LoadedKernel::locate(const std::string& name, std::uint64_t offset) const {
     auto after = symbols.upper_bound(offset);

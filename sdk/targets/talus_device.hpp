@@ -6,6 +6,7 @@
 // Internal to sdk/targets.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -55,6 +56,11 @@ class TalusCard {
     const talus_drv_device_info& info() const { return info_; }
     const kernels::Capabilities& capabilities() const { return capabilities_; }
 
+    // The driver said DEVICE_LOST, of whatever call.
+    bool lost() const { return lost_; }
+    // The SDK's status for the driver's; remembers a loss.
+    talus_status status_of(talus_drv_status status);
+
     // The image of an operator, copied to the scratch SRAM at its first use. Throws Failure.
     const LoadedKernel& kernel(const std::string& image);
 
@@ -73,8 +79,11 @@ class TalusCard {
 
   private:
     void load(const std::string& image, LoadedKernel& kernel);
+    // Throws Failure unless `status` is OK.
+    void require(talus_drv_status status, const char* what);
 
     talus_drv_device* driver_ = nullptr;
+    std::atomic<bool> lost_ = false;
     talus_drv_device_info info_{};
     kernels::Capabilities capabilities_;
     std::mutex mutex_;

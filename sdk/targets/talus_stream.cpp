@@ -38,11 +38,14 @@ TalusStream::TalusStream(TalusCard& card) : card_(card) {
     talus_drv_queue_options options = TALUS_DRV_INIT(talus_drv_queue_options);
     options.entries = std::min<std::uint32_t>(card.info().max_queue_entries, 256);
     capacity_ = options.entries - 1;
-    if (talus_drv_queue_create(card.driver(), &options, &queue_) != TALUS_DRV_OK)
-        fail(TALUS_ERROR_DEVICE, "talus: cannot create a queue: {}", talus_drv_last_error());
+    if (const talus_drv_status status = talus_drv_queue_create(card.driver(), &options, &queue_);
+        status != TALUS_DRV_OK)
+        fail(card.status_of(status), "talus: cannot create a queue: {}", talus_drv_last_error());
     try {
-        if (talus_drv_host_alloc(card.driver(), kArgumentBytes, 0, &arguments_) != TALUS_DRV_OK)
-            fail(TALUS_ERROR_OUT_OF_MEMORY, "talus: no DMA memory: {}", talus_drv_last_error());
+        if (const talus_drv_status status =
+                talus_drv_host_alloc(card.driver(), kArgumentBytes, 0, &arguments_);
+            status != TALUS_DRV_OK)
+            fail(card.status_of(status), "talus: no DMA memory: {}", talus_drv_last_error());
         device_arguments_ = card.allocate(TALUS_DRV_LLS, kArgumentBytes);
     } catch (...) {
         talus_drv_queue_destroy(queue_);
@@ -62,8 +65,9 @@ TalusStream::~TalusStream() {
 void TalusStream::lose(talus_drv_status status, const char* what) {
     broken_ = true;
     const std::string message = talus_drv_last_error();
+    const talus_status meaning = card_.status_of(status);
     discard();
-    fail(TALUS_ERROR_DEVICE, "{}: {} ({})", what, message, talus_drv_status_name(status));
+    fail(meaning, "{}: {} ({})", what, message, talus_drv_status_name(status));
 }
 
 TalusStream::Staged TalusStream::stage(std::uint64_t bytes) {
@@ -76,9 +80,10 @@ TalusStream::Staged TalusStream::stage(std::uint64_t bytes) {
             return staged;
         }
     Staging::Block block;
-    if (talus_drv_host_alloc(card_.driver(), std::max(needed, kBlockBytes), 0, &block.memory) !=
-        TALUS_DRV_OK)
-        fail(TALUS_ERROR_OUT_OF_MEMORY, "no DMA memory: {}", talus_drv_last_error());
+    if (const talus_drv_status status =
+            talus_drv_host_alloc(card_.driver(), std::max(needed, kBlockBytes), 0, &block.memory);
+        status != TALUS_DRV_OK)
+        fail(card_.status_of(status), "no DMA memory: {}", talus_drv_last_error());
     block.used = needed;
     staging_.blocks.push_back(block);
     return {block.memory.pointer, block.memory.iova};
@@ -89,7 +94,8 @@ void TalusStream::copy(void* destination, const void* source, std::size_t bytes,
     if (bytes == 0)
         return;
     if (broken_)
-        fail(TALUS_ERROR_DEVICE, "the queue was lost by an earlier error");
+        fail(card_.lost() ? TALUS_ERROR_DEVICE_LOST : TALUS_ERROR_DEVICE,
+             "the queue was lost by an earlier error");
     talus_drv_command command{};
     command.copy.bytes = bytes;
     const auto to = reinterpret_cast<std::uint64_t>(destination);
@@ -129,7 +135,8 @@ void TalusStream::copy(void* destination, const void* source, std::size_t bytes,
 void TalusStream::launch(const kernels::Node& node, const kernels::TalusKernel& kernel,
                          const void* packed, void* workspace) {
     if (broken_)
-        fail(TALUS_ERROR_DEVICE, "the queue was lost by an earlier error");
+        fail(card_.lost() ? TALUS_ERROR_DEVICE_LOST : TALUS_ERROR_DEVICE,
+             "the queue was lost by an earlier error");
     const LoadedKernel& image = card_.kernel(kernel.image);
     const std::uint64_t bytes = rounded(kernel.args_bytes, kAlignment);
     if (bytes > card_.info().max_args_bytes || bytes > kArgumentBytes)

@@ -84,6 +84,7 @@ int compare(const Job& job) {
     summary.devices = job.devices;
     summary.load_seconds = job.load_seconds;
     summary.run = request.stats();
+    summary.recoveries = job.model.recovery_log();
     summary.rows = summary.run.samples;
     summary.batch = static_cast<std::int64_t>(summary.rows);
     summary.operators = request.operators();

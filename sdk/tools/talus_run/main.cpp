@@ -45,6 +45,7 @@ int exit_code(talus_status status) {
     case TALUS_ERROR_UNAVAILABLE:
         return kExitTarget;
     case TALUS_ERROR_DEVICE:
+    case TALUS_ERROR_DEVICE_LOST:
         return kExitDevice;
     case TALUS_ERROR_OUT_OF_MEMORY:
     case TALUS_ERROR_BUSY:
@@ -103,6 +104,7 @@ int execute(const Options& options) {
     how.max_batch = options.batch;
     how.strict = options.strict;
     how.fp32_tables = options.fp32_tables;
+    how.keep_lost = options.keep_lost;
     how.deny = options.deny;
     const Model model(options.model, preferred, how);
     const double load_seconds =
@@ -164,6 +166,9 @@ int main(int argc, char** argv) {
     app.add_flag("--strict", options.strict, "Refuse any fallback to another target");
     app.add_option("--deny", options.deny,
                    "target:operator or target:node that the plan must not use; repeatable");
+    app.add_flag(
+        "--keep-lost", options.keep_lost,
+        "End when a device is lost (default: open it anew or fall back, and repeat the run)");
     app.add_flag("--fp32-tables", options.fp32_tables, "Keep embedding tables in FP32 on talus");
     app.add_flag("--progress", options.progress, "Show progress even if stderr is no terminal");
     app.add_flag("--no-progress", options.no_progress, "Never show progress");

@@ -21,6 +21,7 @@ struct Options {
     double tolerance = -1.0; // negative: by precision
     bool explain = false;
     bool strict = false;
+    bool keep_lost = false;
     bool fp32_tables = false;
     bool progress = false;
     bool no_progress = false;

@@ -86,6 +86,8 @@ void write_summary(const std::string& path, const Summary& summary) {
         {"run_seconds", summary.run.wall_seconds},
         {"device_cycles", summary.run.device_cycles},
         {"device_seconds", summary.run.device_seconds},
+        {"recoveries", summary.run.recoveries},
+        {"recovery_log", summary.recoveries},
         {"operators", std::move(operators)},
     };
     std::ofstream file = create(path);
@@ -105,6 +107,9 @@ void print_summary(const Summary& summary) {
         if (stats.overflows > 0)
             fmt::print("WARNING: {}: {} values became infinite in FP16\n", stats.name,
                        stats.overflows);
+    if (summary.run.recoveries > 0)
+        fmt::print("WARNING: {} runs were repeated:\n{}", summary.run.recoveries,
+                   summary.recoveries);
     fmt::print("rows {}", summary.rows);
     if (summary.auc)
         fmt::print("  AUC {:.4f}", *summary.auc);

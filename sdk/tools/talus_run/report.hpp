@@ -22,6 +22,7 @@ struct Summary {
     double wall_seconds = 0; // of the whole program, from its start
     double load_seconds = 0; // open, import, plan, prepack
     talus_request_stats run{};
+    std::string recoveries; // the model's recovery log
     std::vector<talus_operator_stats> operators;
 };
 

@@ -55,6 +55,7 @@ int score(const Job& job) {
     }
     summary.load_seconds = job.load_seconds;
     summary.run = request.stats();
+    summary.recoveries = job.model.recovery_log();
     summary.operators = request.operators();
     if (!options.output.empty())
         write_predictions(options.output, probabilities);

@@ -1,5 +1,7 @@
 // Bad input, absent devices, dying simulators: a clear message, the documented exit code, nothing
 // hung, and the next run works.
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <thread>
@@ -149,33 +151,57 @@ TEST(TalusRunErrors, DamagedFirmware) {
     works();
 }
 
-// The simulator is killed while requests run.
-TEST(TalusRunErrors, ASimulatorThatDiesMidRun) {
-    const Scratch scratch;
-    // The real simulator under a shell that notes its process id.
+// Runs talus-run over the demo's log and kills its simulator once it has completed some requests.
+Outcome run_and_kill(const Scratch& scratch, const std::string& arguments) {
+    // The real simulator under a shell that notes its process id, each time it is started.
     const std::string simulator =
         (std::filesystem::path(TALUS_RUN).parent_path() / "talus-sim").string();
     const std::string wrapper =
-        write(scratch.file("sim"), fmt::format("#!/bin/sh\necho $$ > {}\nexec {} \"$@\"\n",
+        write(scratch.file("sim"), fmt::format("#!/bin/sh\necho $$ >> {}\nexec {} \"$@\"\n",
                                                scratch.file("pid"), simulator));
     std::filesystem::permissions(wrapper, std::filesystem::perms::owner_all);
+    const std::string log = scratch.file("sim.log");
+    std::atomic<bool> over = false;
     Outcome outcome;
     std::thread run([&] {
-        outcome = talus_run(demo_arguments() + " --target talus --batch 1 --progress",
-                            "TALUS_SIM=" + wrapper);
+        outcome = talus_run(
+            demo_arguments() + " --target talus --batch 5 " + arguments,
+            fmt::format("TALUS_SIM={} TALUS_SIM_ARGS='--log {} --trace-commands'", wrapper, log));
+        over = true;
     });
-    pid_t pid = 0;
-    for (int i = 0; i < 1000 && pid == 0; ++i) {
-        std::this_thread::sleep_for(std::chrono::milliseconds(10));
-        pid = static_cast<pid_t>(std::atoi(slurp(scratch.file("pid")).c_str()));
-    }
-    ASSERT_GT(pid, 0);
-    std::this_thread::sleep_for(std::chrono::milliseconds(800));
-    kill(pid, SIGKILL);
+    // 200 requests of some ten commands each; opening and loading take fewer than 100.
+    while (!over && std::ranges::count(slurp(log), '\n') < 500)
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    EXPECT_FALSE(over) << "the run ended before its simulator was killed";
+    const pid_t pid = static_cast<pid_t>(std::atoi(slurp(scratch.file("pid")).c_str()));
+    EXPECT_GT(pid, 0);
+    if (pid > 0)
+        kill(pid, SIGKILL);
     run.join();
+    return outcome;
+}
+
+TEST(TalusRunErrors, ASimulatorThatDiesMidRun) {
+    const Scratch scratch;
+    const Outcome outcome = run_and_kill(scratch, "--keep-lost");
     EXPECT_EQ(outcome.code, 6) << outcome.text;
     EXPECT_NE(outcome.text.find("talus-run: "), std::string::npos) << outcome.text;
     works();
+}
+
+// Without --keep-lost another simulator takes over, and no row is lost or scored twice.
+TEST(TalusRunErrors, ASimulatorThatDiesIsReplaced) {
+    const Scratch scratch;
+    const std::string expected = scratch.file("expected.csv");
+    ASSERT_EQ(talus_run(demo_arguments() + " --target talus --output " + expected).code, 0);
+    const Outcome outcome =
+        run_and_kill(scratch, fmt::format("--output {} --json {}", scratch.file("predictions.csv"),
+                                          scratch.file("summary.json")));
+    ASSERT_EQ(outcome.code, 0) << outcome.text;
+    EXPECT_EQ(slurp(scratch.file("predictions.csv")), slurp(expected));
+    const auto summary = nlohmann::json::parse(slurp(scratch.file("summary.json")));
+    EXPECT_EQ(summary["recoveries"], 1) << outcome.text;
+    EXPECT_NE(outcome.text.find("was lost and is open again"), std::string::npos) << outcome.text;
 }
 
 } // namespace
