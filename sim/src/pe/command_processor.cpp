@@ -272,6 +272,9 @@ void CommandProcessor::begin(unsigned unit, unsigned core, Cycle now) {
         queue.commands.pop_front();
     }
     Command& command = state.in_flight.back();
+    if (unit == TALUS_UNIT_RE) {
+        units_[TALUS_UNIT_DPE].unit->settle();
+    }
     for (const Operand& operand : command.operands) {
         if (!operand.used || operand.direct) {
             continue;
@@ -301,9 +304,20 @@ void CommandProcessor::step(unsigned unit, Cycle now) {
     kick(unit, std::max(now + 1, units_[unit].unit->ready_at()));
 }
 
+void CommandProcessor::settle_before(const Command& command) {
+    Unit& products = *units_[TALUS_UNIT_DPE].unit;
+    const Operand& written = command.operands[kDestination];
+    if (command.unit == TALUS_UNIT_RE) {
+        products.settle();
+    } else if (command.unit != TALUS_UNIT_DPE && written.used) {
+        products.settle(shared_.local + written.base, written.extent);
+    }
+}
+
 void CommandProcessor::complete(unsigned unit, Cycle now) {
     UnitState& state = units_[unit];
     Command& command = state.in_flight.front();
+    settle_before(command);
     state.unit->execute(command);
     for (const Operand& operand : command.operands) {
         if (!operand.used || operand.direct) {

@@ -122,6 +122,7 @@ class CommandProcessor {
     void begin(unsigned unit, unsigned core, Cycle now);
     void step(unsigned unit, Cycle now);
     void complete(unsigned unit, Cycle now);
+    void settle_before(const Command& command);
     std::optional<Fault> evaluate(Command& command, Wait& wait) const;
     std::optional<Fault> evaluate_operand(const Command& command, Operand& operand,
                                           Wait& wait) const;

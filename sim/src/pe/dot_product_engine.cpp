@@ -2,9 +2,15 @@
 
 #include "numeric.hpp"
 #include "units.hpp"
-#include "vector_kernels.hpp"
 
 namespace talus::sim {
+
+namespace {
+
+/// Products whose values are put off at a time.
+constexpr std::size_t kMostPending = 64;
+
+} // namespace
 
 DotProductEngine::DotProductEngine(PeShared& shared)
     : PipelinedUnit(shared, shared.config.dpe.startup_clocks, shared.config.dpe.pipeline_clocks) {}
@@ -39,8 +45,34 @@ void DotProductEngine::execute(Command& command) {
     args.type = command.source_type;
     args.accumulate = command.accumulate;
     args.bank = shared_.banks[static_cast<std::size_t>(command.bank)].data();
-    dpe_matmul(args);
+    pending_.push_back(args);
+    if (pending_.size() == kMostPending) {
+        settle(nullptr, 0);
+    }
     shared_.counters.macs += std::uint64_t{command.m} * command.n * command.k;
+}
+
+void DotProductEngine::settle(const std::uint8_t* changes, std::uint64_t bytes) {
+    const auto reads = [&](const std::uint8_t* rows, std::uint64_t count, std::uint64_t pitch,
+                           std::uint64_t row_bytes) {
+        return rows < changes + bytes && changes < rows + (count - 1) * pitch + row_bytes;
+    };
+    const bool due = changes == nullptr ||
+                     std::any_of(pending_.begin(), pending_.end(), [&](const Matmul& product) {
+                         const std::uint64_t row =
+                             std::uint64_t{product.k} * element_bytes(product.type);
+                         return reads(product.a, product.m, product.a_pitch, row) ||
+                                reads(product.b, product.n, product.b_pitch, row);
+                     });
+    if (due) {
+        dpe_matmul_batch(pending_.data(), pending_.size());
+        pending_.clear();
+    }
+}
+
+void DotProductEngine::reset() {
+    settle(nullptr, 0);
+    PipelinedUnit::reset();
 }
 
 } // namespace talus::sim

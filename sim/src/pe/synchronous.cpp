@@ -67,6 +67,9 @@ OpResult CommandProcessor::synchronous(unsigned core, Cycle now, const CustomIns
     const std::uint64_t a = insn.rs1_value;
     const std::uint64_t b = insn.rs2_value;
     OpResult result;
+    if (insn.funct3 != TALUS_CTX_SET >> 8) {
+        units_[TALUS_UNIT_DPE].unit->settle(); // whatever it returns, the core may act upon it
+    }
     switch (code) {
     case TALUS_CTX_SET:
         if (b >= TALUS_CP_CONTEXT_WORDS) {

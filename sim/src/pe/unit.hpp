@@ -62,8 +62,12 @@ class Unit {
     /// For whom, for a deadlock report. Only if waits().
     virtual std::string describe_wait() const { return {}; }
 
-    /// The values. Called at completion, in order.
+    /// The values. Called at completion, in order. A unit may put them off until settle().
     virtual void execute(Command& command) = 0;
+    /// Computes what execute() has put off. Called before anybody could tell the difference: before
+    /// another unit uses an RE bank or writes to `changes` (local memory, or null: anywhere),
+    /// before a core is told that commands are complete, and before a reset.
+    virtual void settle(const std::uint8_t* /*changes*/ = nullptr, std::uint64_t /*bytes*/ = 0) {}
 
     virtual void reset() = 0;
 

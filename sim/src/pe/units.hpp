@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "unit.hpp"
+#include "vector_kernels.hpp"
 
 namespace talus::sim {
 
@@ -21,14 +22,21 @@ class MemoryLayoutUnit final : public PipelinedUnit {
 /// Rows of B are cached (up to 32), rows of A are streamed against all of them: a row of A takes
 /// the same time however many rows of B there are. Refilling the cached operand overlaps with
 /// streaming and limits tiles of few rows of A.
+///
+/// Values are put off, so that the tiles of a block are computed together.
 class DotProductEngine final : public PipelinedUnit {
   public:
     explicit DotProductEngine(PeShared& shared);
     void execute(Command& command) override;
+    void settle(const std::uint8_t* changes, std::uint64_t bytes) override;
+    void reset() override;
 
   protected:
     Cycle occupancy(const Command& command) const override;
     std::uint64_t local_bytes(const Command& command) const override;
+
+  private:
+    std::vector<Matmul> pending_;
 };
 
 class ReductionEngine final : public PipelinedUnit {

@@ -23,6 +23,8 @@ struct Matmul {
     std::uint32_t* bank = nullptr;
 };
 void dpe_matmul(const Matmul& args);
+/// Several, as if one after the other. Neighbours that share operands are done faster together.
+void dpe_matmul_batch(const Matmul* batch, std::size_t count);
 
 /// FP32 values of `count` FP16 or BF16 elements (bit patterns, any alignment). NaNs stay NaNs.
 void fp16_to_fp32_row(const std::uint8_t* source, std::size_t count, float* destination);
