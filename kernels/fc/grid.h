@@ -101,6 +101,12 @@ static void grid_move(const struct talus_fc_args* args, const struct grid* grid)
     uint64_t panel = 0, used_panel = 0;
     uint32_t ahead = args->w_slots;
     while (used_strip < grid->strips) {
+        const int more = strip < grid->strips;
+        if (more && slice == 0)
+            talus_dma_in(CB_BIAS, args->bias + (grid->first_panel + panel) * GRID_BIAS_SLOT,
+                         panel_columns(args, grid->first_panel + panel) * 4, 1);
+        if (more && (!args->resident || (strip == 0 && panel == 0)))
+            grid_move_x(args, grid, strip, slice);
         if (ahead != 0) {
             --ahead;
         } else {
@@ -115,13 +121,8 @@ static void grid_move(const struct talus_fc_args* args, const struct grid* grid)
                 }
             }
         }
-        if (strip == grid->strips)
+        if (!more)
             continue;
-        if (slice == 0)
-            talus_dma_in(CB_BIAS, args->bias + (grid->first_panel + panel) * GRID_BIAS_SLOT,
-                         panel_columns(args, grid->first_panel + panel) * 4, 1);
-        if (!args->resident || (strip == 0 && panel == 0))
-            grid_move_x(args, grid, strip, slice);
         grid_move_w(args, grid, grid->first_panel + panel, slice);
         if (++slice == grid->slices) {
             slice = 0;
