@@ -1,8 +1,11 @@
 // talus-sim: a simulated Talus device as a process, behind a vfio-user socket.
+#include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -45,7 +48,8 @@ struct Arguments {
     std::string uart;
     std::vector<std::string> symbols;
     std::vector<std::string> capabilities;
-    std::uint64_t serial = 0x7a15000000000001ull;
+    std::uint64_t serial = 0x7a15000000000001ull; ///< of the first card; the next have the next
+    unsigned devices = 1;
     bool trace_commands = false;
     bool verbose = false;
 };
@@ -86,33 +90,108 @@ void add_firmware_symbols(Diagnostics& diagnostics, const std::filesystem::path&
     }
 }
 
+/// Several cards keep their files apart by their number: PATH.0, PATH.1...
+std::string numbered(const std::string& path, const Arguments& arguments, unsigned number) {
+    return path.empty() || arguments.devices == 1 ? path : fmt::format("{}.{}", path, number);
+}
+
+/// An accelerator: chip, PCIe function, socket, and its folder in the published tree. `wake` is
+/// called from its threads when it has failed, or when its only client is gone.
+class Card {
+  public:
+    Card(const Arguments& arguments, unsigned number, const std::function<void()>& wake)
+        : serial_(arguments.serial + number), fd_(arguments.fd),
+          device_(device_options(arguments, number), diagnostics_), function_(device_, [&] {
+              PciFunction::Options options;
+              options.identity.serial_number = serial_;
+              return options;
+          }()) {
+        device_.on_internal_error([this, wake] {
+            failed_ = true;
+            wake();
+        });
+        vfio_user::ServerOptions options;
+        options.socket_path = numbered(arguments.socket, arguments, number);
+        options.fd = arguments.fd;
+        options.report = [this](std::string_view text) {
+            const bool comes_or_goes = text.find("client connected") != text.npos ||
+                                       text.find("client disconnected") != text.npos;
+            diagnostics_.write(comes_or_goes ? Owner::kInfo : Owner::kHost, text);
+        };
+        options.on_finished = wake;
+        server_.emplace(function_, function_.memory(), function_.irqs(), std::move(options));
+        if (arguments.sysfs.empty()) {
+            return;
+        }
+        function_.observe_config([this, directory = arguments.sysfs](SysfsTree::Config config) {
+            if (tree_ == nullptr) {
+                tree_ = std::make_unique<SysfsTree>(directory, server_->socket_path(), config);
+            } else {
+                tree_->update(config);
+            }
+        });
+    }
+
+    ~Card() {
+        server_->stop(); // first: then no DMA is left that the timing thread could wait for
+        device_.stop();
+        function_.observe_config({});
+    }
+
+    void start() {
+        device_.start();
+        server_->start();
+    }
+
+    /// What says that clients can connect.
+    std::string ready_line() const {
+        const std::string where =
+            fd_ >= 0 ? fmt::format("fd={}", fd_) : fmt::format("socket={}", server_->socket_path());
+        return fmt::format("talus-sim ready {} serial={:#018x}{}{}", where, serial_,
+                           tree_ ? " address=" : "", tree_ ? tree_->address() : "");
+    }
+
+    bool failed() const { return failed_; }
+
+  private:
+    DeviceOptions device_options(const Arguments& arguments, unsigned number) {
+        if (!arguments.log.empty()) {
+            diagnostics_.open(numbered(arguments.log, arguments, number));
+        }
+        // A program that starts the simulator shares its stderr with it: only errors belong there.
+        diagnostics_.set_quiet(arguments.log.empty() && !arguments.verbose);
+        DeviceOptions options;
+        options.config = arguments.config.empty()
+                             ? Config::load_default(arguments.assignments)
+                             : Config::load(arguments.config, arguments.assignments);
+        const std::filesystem::path rom = arguments.rom.empty()
+                                              ? program_prefix() / "lib/talus/firmware/rom.elf"
+                                              : std::filesystem::path(arguments.rom);
+        options.rom = load_elf_image(rom.string(), TALUS_ROM_BASE, TALUS_ROM_SIZE);
+        options.serial = serial_;
+        options.uart_path = numbered(arguments.uart, arguments, number);
+        options.trace_commands = arguments.trace_commands;
+        for (const std::string& capability : arguments.capabilities) {
+            options.shadow = capability == "shadow=on";
+        }
+        add_firmware_symbols(diagnostics_, rom);
+        for (const std::string& symbols : arguments.symbols) {
+            add_symbols(diagnostics_, symbols);
+        }
+        return options;
+    }
+
+    std::uint64_t serial_;
+    int fd_;
+    std::atomic<bool> failed_{false};
+    Diagnostics diagnostics_;
+    Device device_;
+    PciFunction function_;
+    std::optional<vfio_user::Server> server_;
+    std::unique_ptr<SysfsTree> tree_;
+};
+
 int serve(const Arguments& arguments) {
-    Diagnostics diagnostics;
-    if (!arguments.log.empty()) {
-        diagnostics.open(arguments.log);
-    }
-    // A program that starts the simulator shares its stderr with it: only errors belong there.
-    diagnostics.set_quiet(arguments.log.empty() && !arguments.verbose);
-
-    DeviceOptions options;
-    options.config = arguments.config.empty()
-                         ? Config::load_default(arguments.assignments)
-                         : Config::load(arguments.config, arguments.assignments);
-    const std::filesystem::path rom = arguments.rom.empty()
-                                          ? program_prefix() / "lib/talus/firmware/rom.elf"
-                                          : std::filesystem::path(arguments.rom);
-    options.rom = load_elf_image(rom.string(), TALUS_ROM_BASE, TALUS_ROM_SIZE);
-    options.serial = arguments.serial;
-    options.uart_path = arguments.uart;
-    options.trace_commands = arguments.trace_commands;
-    for (const std::string& capability : arguments.capabilities) {
-        options.shadow = capability == "shadow=on";
-    }
-    add_firmware_symbols(diagnostics, rom);
-    for (const std::string& symbols : arguments.symbols) {
-        add_symbols(diagnostics, symbols);
-    }
-
     // The main thread waits for signals, and so that it alone gets them, blocks them before any
     // other thread starts.
     sigset_t signals;
@@ -125,54 +204,21 @@ int serve(const Arguments& arguments) {
     const pthread_t main_thread = pthread_self();
     const auto wake_main = [main_thread] { pthread_kill(main_thread, SIGUSR1); };
 
-    bool failed = false;
-    Device device(std::move(options), diagnostics);
-    device.on_internal_error([&] {
-        failed = true;
-        wake_main();
-    });
-    PciFunction::Options function_options;
-    function_options.identity.serial_number = arguments.serial;
-    PciFunction function(device, function_options);
-
-    vfio_user::ServerOptions server_options;
-    server_options.socket_path = arguments.socket;
-    server_options.fd = arguments.fd;
-    server_options.report = [&](std::string_view text) {
-        const bool comes_or_goes = text.find("client connected") != text.npos ||
-                                   text.find("client disconnected") != text.npos;
-        diagnostics.write(comes_or_goes ? Owner::kInfo : Owner::kHost, text);
-    };
-    server_options.on_finished = wake_main;
-    vfio_user::Server server(function, function.memory(), function.irqs(),
-                             std::move(server_options));
-
-    std::unique_ptr<SysfsTree> tree;
-    if (!arguments.sysfs.empty()) {
-        function.observe_config([&](SysfsTree::Config config) {
-            if (tree == nullptr) {
-                tree = std::make_unique<SysfsTree>(arguments.sysfs, server.socket_path(), config);
-            } else {
-                tree->update(config);
-            }
-        });
+    std::vector<std::unique_ptr<Card>> cards;
+    for (unsigned number = 0; number < arguments.devices; ++number) {
+        cards.push_back(std::make_unique<Card>(arguments, number, wake_main));
     }
-
-    device.start();
-    server.start();
-    if (arguments.fd >= 0) {
-        fmt::print("talus-sim ready fd={} serial={:#018x}\n", arguments.fd, arguments.serial);
-    } else {
-        fmt::print("talus-sim ready socket={} serial={:#018x}{}{}\n", server.socket_path(),
-                   arguments.serial, tree ? " address=" : "", tree ? tree->address() : "");
+    for (const auto& card : cards) {
+        card->start();
+        fmt::print("{}\n", card->ready_line());
     }
     std::fflush(stdout);
 
     int signal = 0;
     sigwait(&signals, &signal);
-    server.stop(); // first: then no DMA is left that the timing thread could wait for
-    device.stop();
-    function.observe_config({});
+    const bool failed =
+        std::any_of(cards.begin(), cards.end(), [](const auto& card) { return card->failed(); });
+    cards.clear();
     return failed ? kExitInternal : kExitOk;
 }
 
@@ -206,7 +252,14 @@ int main(int argc, char** argv) {
     app.add_option("--cap", arguments.capabilities,
                    "shadow=on|off: offer shadow doorbells (default on)")
         ->check(CLI::IsMember({"shadow=on", "shadow=off"}));
-    app.add_option("--serial", arguments.serial, "Card serial number, 64 bits");
+    app.add_option("--serial", arguments.serial,
+                   "Card serial number, 64 bits; of several cards, the first one's");
+    app.add_option(
+           "--devices", arguments.devices,
+           "So many cards in this process, each with its own socket, serial number, log and "
+           "UART file: NAME.0, NAME.1...")
+        ->check(CLI::Range(1, 16))
+        ->needs(socket);
     app.add_flag("--trace-commands", arguments.trace_commands,
                  "Log every admitted batch and every completion with its clocks");
     bare::Options bare_options;

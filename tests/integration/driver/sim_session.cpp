@@ -9,10 +9,11 @@
 #include <cstdlib>
 #include <filesystem>
 #include <stdexcept>
+#include <vector>
 
 namespace talus::driver_sim {
 
-SimProcess::SimProcess(bool publish) {
+SimProcess::SimProcess(bool publish, unsigned devices) {
     char name[] = "/tmp/talus-driver-sim-XXXXXX";
     if (mkdtemp(name) == nullptr)
         throw std::runtime_error("mkdtemp");
@@ -27,19 +28,21 @@ SimProcess::SimProcess(bool publish) {
         dup2(pipe_ends[1], STDOUT_FILENO);
         close(pipe_ends[0]);
         close(pipe_ends[1]);
+        const std::string count = std::to_string(devices);
+        std::vector<const char*> arguments{TALUS_TEST_SIM, "--socket", socket_.c_str(), "--devices",
+                                           count.c_str()};
         if (publish)
-            execl(TALUS_TEST_SIM, TALUS_TEST_SIM, "--socket", socket_.c_str(), "--sysfs",
-                  sysfs_.c_str(), nullptr);
-        else
-            execl(TALUS_TEST_SIM, TALUS_TEST_SIM, "--socket", socket_.c_str(), nullptr);
+            arguments.insert(arguments.end(), {"--sysfs", sysfs_.c_str()});
+        arguments.push_back(nullptr);
+        execv(TALUS_TEST_SIM, const_cast<char* const*>(arguments.data()));
         _exit(127);
     }
     close(pipe_ends[1]);
-    char byte = 0;
-    while (read(pipe_ends[0], &byte, 1) == 1 && byte != '\n') {
-    }
+    unsigned lines = 0;
+    for (char byte = 0; lines < devices && read(pipe_ends[0], &byte, 1) == 1;)
+        lines += byte == '\n';
     close(pipe_ends[0]);
-    if (byte != '\n')
+    if (lines < devices)
         throw std::runtime_error("talus-sim did not start");
 }
 

@@ -15,7 +15,8 @@ using namespace talus::device_test;
 /// A talus-sim on a socket of its own, whose process the test knows.
 class SimProcess {
   public:
-    explicit SimProcess(bool publish = false);
+    /// With several devices their sockets are socket() + ".0", ".1"...
+    explicit SimProcess(bool publish = false, unsigned devices = 1);
     ~SimProcess();
     SimProcess(const SimProcess&) = delete;
     SimProcess& operator=(const SimProcess&) = delete;

@@ -3,6 +3,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include <memory>
+#include <set>
+
 namespace talus::driver_sim {
 namespace {
 
@@ -45,6 +48,38 @@ TEST(DriverSim, PublishedDeviceIsFoundAndOpened) {
     options.sysfs = sim.sysfs().c_str();
     Session session(options);
     EXPECT_EQ(session.run({nop(9)}).at(0).user_data, 9u);
+}
+
+TEST(DriverSim, CardsOfOneProcessAreApart) {
+    constexpr unsigned kCards = 4;
+    const SimProcess sim(true, kCards);
+    std::size_t count = 0;
+    std::vector<talus_drv_found> found(kCards);
+    ASSERT_DRV_OK(talus_drv_discover(sim.sysfs().c_str(), found.data(), kCards, &count));
+    ASSERT_EQ(count, kCards);
+    std::vector<std::unique_ptr<Session>> sessions;
+    std::set<std::string> serials;
+    std::uint64_t dram = 0;
+    for (unsigned i = 0; i < kCards; ++i) {
+        EXPECT_EQ(std::string(found[i].socket), sim.socket() + "." + std::to_string(i));
+        talus_drv_open_options options = TALUS_DRV_INIT(talus_drv_open_options);
+        options.device = found[i].name;
+        options.sysfs = sim.sysfs().c_str();
+        sessions.push_back(std::make_unique<Session>(options));
+        talus_drv_device_info info = TALUS_DRV_INIT(talus_drv_device_info);
+        ASSERT_DRV_OK(talus_drv_get_info(sessions[i]->device, &info));
+        serials.insert(info.serial);
+        dram = sessions[i]->memory(TALUS_DRV_DRAM, 64); // the same address on every card
+        const std::uint64_t value = 1000 + i;
+        EXPECT_DRV_OK(talus_drv_copy_in(sessions[i]->queue, dram, &value, sizeof value));
+    }
+    EXPECT_EQ(serials.size(), kCards);
+    ASSERT_DRV_OK(talus_drv_reset(sessions[1]->device)); // which is nobody else's business
+    for (const unsigned i : {0u, 2u, 3u}) {
+        std::uint64_t back = 0;
+        EXPECT_DRV_OK(talus_drv_copy_out(sessions[i]->queue, &back, dram, sizeof back));
+        EXPECT_EQ(back, 1000 + i);
+    }
 }
 
 TEST(DriverSim, OneClientAfterAnother) {
