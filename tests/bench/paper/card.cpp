@@ -4,8 +4,9 @@
 #include <iterator>
 #include <stdexcept>
 
+#include <ctime>
 #include <fmt/format.h>
-#include <sys/resource.h>
+#include <unistd.h>
 
 namespace talus::paper {
 
@@ -17,18 +18,19 @@ void require(talus_drv_status status, const char* what) {
     }
 }
 
-double seconds_of_children() {
-    rusage usage{};
-    getrusage(RUSAGE_CHILDREN, &usage);
-    const auto seconds = [](const timeval& t) {
-        return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
-    };
-    return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+// The driver starts the simulator as a child of this process, which has no other.
+int only_child() {
+    std::ifstream children(fmt::format("/proc/self/task/{}/children", getpid()));
+    int pid = 0;
+    if (!(children >> pid)) {
+        throw std::runtime_error("the driver started no simulator");
+    }
+    return pid;
 }
 
 } // namespace
 
-Card::Card(const Settings& settings) : children_before_(seconds_of_children()) {
+Card::Card(const Settings& settings) {
     std::vector<const char*> arguments;
     for (const std::string& setting : settings) {
         arguments.push_back("--set");
@@ -40,23 +42,24 @@ Card::Card(const Settings& settings) : children_before_(seconds_of_children()) {
     options.simulator_args = arguments.data();
     options.command_timeout_us = 60'000'000;
     require(talus_drv_open(&options, &device_), "cannot open a simulated device");
+    simulator_ = only_child();
     info_ = TALUS_DRV_INIT(talus_drv_device_info);
     require(talus_drv_get_info(device_, &info_), "cannot identify the device");
     require(talus_drv_queue_create(device_, nullptr, &queue_), "cannot create a queue");
 }
 
 Card::~Card() {
-    close();
-}
-
-double Card::close() {
-    if (device_ == nullptr) {
-        return 0;
-    }
     talus_drv_queue_destroy(queue_);
     talus_drv_close(device_);
-    device_ = nullptr;
-    return seconds_of_children() - children_before_;
+}
+
+double Card::simulator_seconds() const {
+    clockid_t clock{};
+    timespec time{};
+    if (clock_getcpuclockid(simulator_, &clock) != 0 || clock_gettime(clock, &time) != 0) {
+        throw std::runtime_error("cannot read the simulator's CPU time");
+    }
+    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
 talus_drv_telemetry Card::telemetry() const {

@@ -39,15 +39,14 @@ class Card {
     std::vector<talus_drv_completion> run(const std::vector<talus_drv_command>& commands,
                                           bool may_fail = false);
 
-    // Closes the device and returns the CPU seconds that its simulator has used, or 0 for a second
-    // call.
-    double close();
+    // CPU seconds, user and system, that the card's simulator has used since its process began.
+    double simulator_seconds() const;
 
   private:
     talus_drv_device* device_ = nullptr;
     talus_drv_queue* queue_ = nullptr;
     talus_drv_device_info info_{};
-    double children_before_ = 0;
+    int simulator_ = 0; // process id
 };
 
 // Launch of `entry` on the whole grid.

@@ -17,7 +17,7 @@ struct ProductResult {
     double clock_hz = 0;
     double peak_share = 0;        // of 1024 FP16 multiply-accumulates per PE and clock
     double weights_bytes = 0;     // as packed
-    double simulator_seconds = 0; // CPU, from start to end of the process
+    double simulator_seconds = 0; // CPU, from the start of the process to the end of the launch
     double launch_seconds = 0;    // CPU of the simulator for the launch alone
 };
 
