@@ -38,6 +38,13 @@ static inline void bus_fence(void) {
     __asm__ volatile("fence" : : : "memory");
 }
 
+/* Other units see the range as this core left it: its cache has none of it any more. */
+static inline void bus_flush(uint64_t address, uint64_t bytes) {
+    for (uint64_t line = address & ~63ull; line < address + bytes; line += 64)
+        __asm__ volatile("cbo.flush 0(%0)" : : "r"(line) : "memory");
+    __asm__ volatile("fence" : : : "memory");
+}
+
 /* Sleeps until an interrupt that mie enables is pending; mstatus.MIE stays off, so none is taken.
  */
 static inline void wait_for_interrupt(void) {
@@ -53,6 +60,10 @@ void mmio_write64(uint64_t address, uint64_t value);
 void* bus_pointer(uint64_t address);
 uint64_t clock_now(void);
 static inline void bus_fence(void) {}
+static inline void bus_flush(uint64_t address, uint64_t bytes) {
+    (void)address;
+    (void)bytes;
+}
 void wait_for_interrupt(void);
 
 #endif

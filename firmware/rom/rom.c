@@ -73,6 +73,8 @@ static uint16_t handle_boot(struct rom* rom) {
         const struct talus_image_segment* segment = &rom->header.segments[i];
         memset(bus_pointer(segment->load_address + segment->file_bytes), 0,
                segment->memory_bytes - segment->file_bytes);
+        /* PEs fetch and copy their segment from memory, not from this core's cache. */
+        bus_flush(segment->load_address, segment->memory_bytes);
     }
     rom->jump = image_entry_segment(&rom->header, TALUS_SEGMENT_CONTROL)->entry;
     set_post(rom, POST_ROM_JUMP);

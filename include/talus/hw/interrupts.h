@@ -36,7 +36,8 @@ enum talus_local_irq { TALUS_PE_LOCAL_INTERRUPTS(TALUS_ENUM_VALUE) TALUS_LIRQ_LA
     X(TALUS_TRAP_INDEX, 28, "indexed DMA: index out of range; tval = position in the list")        \
     X(TALUS_TRAP_CP_STALL, 29, "command stalled for CP_STALL_LIMIT clocks; tval = CB id")          \
     X(TALUS_TRAP_SUBGRID, 30, "address or coordinate outside the sub-grid; tval = it")             \
-    X(TALUS_TRAP_BROADCAST, 31, "broadcast read differs from the other members'; tval = address")
+    X(TALUS_TRAP_BROADCAST, 31, "broadcast read differs from the other members'; tval = address")  \
+    X(TALUS_TRAP_CACHE, 32, "a cache line is stale, or dirty where another reads; tval = address")
 enum talus_trap_cause { TALUS_TRAP_CAUSES(TALUS_ENUM_VALUE) TALUS_TRAP_LAST = 63 };
 
 /* The standard causes, named for traces and logs. X(name, value, text) */

@@ -27,6 +27,9 @@ namespace talus::sim {
 #define TALUS_CONFIG_HART(X)                                                                       \
     X(run_ahead_clocks, u32, 1, 65536)                                                             \
     X(icache_bytes, u32, 0, 1 << 20)                                                               \
+    X(dcache_bytes, u32, 0, 1 << 20)                                                               \
+    X(dcache_ways, u32, 1, 64)                                                                     \
+    X(dcache_hit_clocks, u32, 1, 1000)                                                             \
     X(local_load_clocks, u32, 1, 1000)                                                             \
     X(mmio_clocks, u32, 1, 10000)
 

@@ -233,6 +233,9 @@ void Fabric::scrub(std::uint64_t addr, std::uint64_t len) {
         throw std::invalid_argument("scrub: not a range of LLS or DRAM");
     }
     (target.kind == TargetKind::kLls ? state_->lls : state_->dram).discard(target.offset, len);
+    if (caches_ != nullptr) {
+        caches_->forget(addr, len);
+    }
     written(who, addr, len);
 }
 
@@ -326,10 +329,7 @@ FabricResult Fabric::write(const Requester& who, Cycle now, std::uint64_t addr, 
     }
     if (target.memory()) {
         std::memcpy(target.host, data, len);
-        state_->break_reservations(target.host, len);
-        if (!state_->code_pages.empty()) {
-            written(who, addr, len);
-        }
+        written(who, addr, len);
     } else {
         if (len > 8) {
             return {FabricError::kForbidden, now};
@@ -396,10 +396,7 @@ FabricResult Fabric::amo(const Requester& who, Cycle now, const AmoRequest& requ
     }
     if (store) {
         std::memcpy(target.host, &stored, request.len);
-        s.break_reservations(target.host, request.len);
-        if (!s.code_pages.empty()) {
-            written(who, request.addr, request.len);
-        }
+        written(who, request.addr, request.len);
     }
     ++s.counters.amos;
     const Cycle data = s.packet(who, now, now, target, request.len, false);
@@ -424,6 +421,9 @@ void Fabric::written(const Requester& who, std::uint64_t addr, std::uint64_t len
     State& s = *state_;
     if (len == 0) {
         return;
+    }
+    if (caches_ != nullptr) {
+        caches_->written(who.hart_id(), addr, len);
     }
     if (s.reserved != 0) {
         const Target target = s.locate(who, addr);

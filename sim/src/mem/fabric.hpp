@@ -23,6 +23,7 @@
 #include "isa/hart.hpp"
 
 #include "broadcast.hpp"
+#include "data_caches.hpp"
 
 namespace talus::sim {
 
@@ -41,6 +42,10 @@ struct Requester {
     static Requester pe_unit(std::uint32_t pe) { return {Kind::kPeUnit, pe}; }
     static Requester engine(std::uint32_t number) { return {Kind::kEngine, number}; }
 
+    /// The core's hart id, or kNoHart for a unit or an engine.
+    HartId hart_id() const {
+        return kind == Kind::kControlHart || kind == Kind::kPeCore ? index : kNoHart;
+    }
     bool in_pe() const { return kind == Kind::kPeCore || kind == Kind::kPeUnit; }
     /// The PE that the requester is in. Only if in_pe().
     std::uint32_t pe() const;
@@ -134,6 +139,8 @@ class Fabric {
     /// [base, base + size) goes to `handler`, for every requester: the handler decides.
     void add_mmio(std::uint64_t base, std::uint64_t size, MmioHandler& handler);
     void set_code_listener(CodeWriteListener* listener) { code_listener_ = listener; }
+    /// The cores' data caches: hear of every write, and are asked by coherent().
+    void set_caches(DataCaches* caches) { caches_ = caches; }
     /// An instruction-cache line at addr was fetched: later writes to its page are told.
     void mark_code(std::uint64_t addr);
 
@@ -144,7 +151,7 @@ class Fabric {
     std::uint8_t* lls();
     std::uint8_t* staging();
     std::uint8_t* dram();
-    /// Zeroes a range of LLS or DRAM and gives its pages back to the host.
+    /// Zeroes a range of LLS or DRAM and gives its pages back to the host; cached lines of it go.
     void scrub(std::uint64_t addr, std::uint64_t len);
     /// Fundamental reset: memory is zeroed (staging is kept), calendars and counters cleared.
     void reset();
@@ -169,6 +176,15 @@ class Fabric {
     /// caller is about to write: then it calls written() once it did.
     MemorySpan span(const Requester& who, std::uint64_t addr, std::uint64_t len, bool write);
     void written(const Requester& who, std::uint64_t addr, std::uint64_t len);
+    /// Whether memory holds what is to be read (or may be written): false if some other core has a
+    /// line of the range dirty (TALUS_TRAP_CACHE; data_caches.hpp).
+    bool coherent(const Requester& who, std::uint64_t addr, std::uint64_t len, bool write) const {
+        return caches_ == nullptr || caches_->check(who.hart_id(), addr, len, write);
+    }
+    /// False: coherent() holds for the range, and asking is a waste.
+    bool may_be_cached(std::uint64_t addr, std::uint64_t len) const {
+        return caches_ != nullptr && caches_->may_hold(addr, len);
+    }
     /// Time only: reserves the way and the memory for `len` bytes from `now` (global time) on and
     /// returns when the last byte has arrived (read) or was acknowledged (write). The range must
     /// have passed span().
@@ -203,6 +219,7 @@ class Fabric {
     Config config_;
     CodeWriteListener* code_listener_ = nullptr;
     BroadcastRendezvous broadcasts_;
+    DataCaches* caches_ = nullptr;
     std::unique_ptr<State> state_;
 };
 

@@ -86,6 +86,24 @@ std::optional<Fault> FabricInterface::check_indices(Command& command) {
 }
 
 std::optional<Fault> FabricInterface::check_rows(Command& command) {
+    if (std::optional<Fault> fault = find_rows(command)) {
+        return fault;
+    }
+    const std::uint64_t last = (command.rows - 1ull) * command.fabric_pitch;
+    if (command.row_addresses.empty() &&
+        !shared_.fabric.may_be_cached(command.rs1, last + command.row_bytes)) {
+        return std::nullopt;
+    }
+    for (std::uint64_t row = 0; row < command.rows; ++row) {
+        const std::uint64_t addr = row_address(command, row);
+        if (!shared_.fabric.coherent(who_, addr, command.row_bytes, out_)) {
+            return Fault{TALUS_TRAP_CACHE, addr};
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<Fault> FabricInterface::find_rows(Command& command) {
     if (command.row_addresses.empty()) {
         const std::uint64_t last = (command.rows - 1ull) * command.fabric_pitch;
         const MemorySpan span =

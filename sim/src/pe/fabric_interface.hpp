@@ -40,6 +40,8 @@ class FabricInterface final : public Unit, private BroadcastMember {
     std::optional<Fault> check_broadcast(const Command& command) const;
     Cycle packet(Cycle now, Cycle at, std::uint64_t addr, std::uint64_t bytes);
     std::optional<Fault> check_rows(Command& command);
+    /// The part of check_rows() that is about addresses.
+    std::optional<Fault> find_rows(Command& command);
     std::optional<Fault> check_indices(Command& command);
     std::uint64_t row_address(const Command& command, std::uint64_t row) const;
     const Operand& local_operand(const Command& command) const;

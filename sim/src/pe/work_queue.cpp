@@ -88,6 +88,9 @@ WorkQueueEngine::Outcome WorkQueueEngine::on_event(const Event& event) {
         if (!span.ok()) {
             return fail(TALUS_TRAP_FABRIC, event.a, now);
         }
+        if (!shared_.fabric.coherent(who_, event.a, sizeof(work), false)) {
+            return fail(TALUS_TRAP_CACHE, event.a, now);
+        }
         std::memset(slot(tail_), 0, TALUS_WQ_ARGS_OFFSET);
         std::memcpy(slot(tail_), span.host, sizeof(work));
         std::memcpy(&work, slot(tail_), sizeof(work));
@@ -117,6 +120,9 @@ WorkQueueEngine::Outcome WorkQueueEngine::on_event(const Event& event) {
         const MemorySpan span = shared_.fabric.span(who_, work.args, work.args_bytes, false);
         if (!span.ok()) {
             return fail(TALUS_TRAP_FABRIC, work.args, now);
+        }
+        if (!shared_.fabric.coherent(who_, work.args, work.args_bytes, false)) {
+            return fail(TALUS_TRAP_CACHE, work.args, now);
         }
         std::memcpy(slot(tail_) + TALUS_WQ_ARGS_OFFSET, span.host, work.args_bytes);
     }

@@ -68,7 +68,9 @@ const char* state_text(StopReason reason) {
 } // namespace
 
 Cores::Cores(const Config& config, EventQueue& events, Fabric& fabric, Diagnostics& diagnostics)
-    : config_(config), events_(events), fabric_(fabric), diagnostics_(diagnostics) {
+    : config_(config), events_(events), fabric_(fabric), diagnostics_(diagnostics),
+      caches_(TALUS_HART_OF(config.pe_count(), 0), TALUS_CONTROL_HARTS,
+              {config.hart.dcache_bytes, config.hart.dcache_ways}) {
     for (HartId hart = 0; hart < TALUS_CONTROL_HARTS; ++hart) {
         add_control_hart(hart);
     }
@@ -80,10 +82,15 @@ Cores::Cores(const Config& config, EventQueue& events, Fabric& fabric, Diagnosti
     }
     stores_done_.assign(harts_.size(), 0);
     fabric_.set_code_listener(this);
+    if (caches_.enabled()) {
+        caches_.set_listener(this);
+        fabric_.set_caches(&caches_);
+    }
 }
 
 Cores::~Cores() {
     fabric_.set_code_listener(nullptr);
+    fabric_.set_caches(nullptr);
 }
 
 void Cores::add_control_hart(HartId hart) {
@@ -123,6 +130,8 @@ void Cores::add_pe_hart(HartId hart) {
 
 void Cores::reset() {
     trap_reports_ = 0;
+    incoherence_reports_ = 0;
+    caches_.reset();
     std::fill(stores_done_.begin(), stores_done_.end(), Cycle{0});
     code_.invalidate();
     for (auto& runner : runners_) {
@@ -175,6 +184,15 @@ OpResult Cores::load(HartId hart, Cycle now, std::uint64_t addr, void* data, uns
                     static_cast<std::uint8_t*>(data));
         return OpResult::ok(now + config_.control.system_register_clocks);
     }
+    if (cached(addr, len)) {
+        Cycle ready = 0;
+        if (!look_up(hart, now, addr, len, false, ready)) {
+            return OpResult::trap(TALUS_TRAP_CACHE, addr);
+        }
+        std::copy_n(fabric_.span(who, addr, len, false).host, len,
+                    static_cast<std::uint8_t*>(data));
+        return OpResult::ok(std::max(ready, now + config_.hart.dcache_hit_clocks));
+    }
     const FabricResult result = fabric_.read(who, now, addr, data, len);
     return result.ok() ? OpResult::ok(result.done) : fault(result.error, AccessKind::kLoad, addr);
 }
@@ -193,6 +211,16 @@ OpResult Cores::store(HartId hart, Cycle now, std::uint64_t addr, const void* da
         }
         return OpResult::ok(now + config_.control.system_register_clocks);
     }
+    if (cached(addr, len)) {
+        Cycle ready = 0;
+        if (!look_up(hart, now, addr, len, true, ready)) {
+            return OpResult::trap(TALUS_TRAP_CACHE, addr);
+        }
+        std::copy_n(static_cast<const std::uint8_t*>(data), len,
+                    fabric_.span(who, addr, len, true).host);
+        fabric_.written(who, addr, len);
+        return OpResult::ok(now + 1); // a line that is still under way takes it when it arrives
+    }
     const FabricResult result = fabric_.write(who, now, addr, data, len);
     if (!result.ok()) {
         return fault(result.error, AccessKind::kStore, addr);
@@ -204,6 +232,14 @@ OpResult Cores::store(HartId hart, Cycle now, std::uint64_t addr, const void* da
 
 OpResult Cores::amo(HartId hart, Cycle now, const AmoRequest& request) {
     std::uint64_t old_value = 0;
+    if (cached(request.addr, request.len)) {
+        const DataCaches::Access access =
+            caches_.bypass(hart, request.addr & ~(DataCaches::kLine - 1));
+        write_back(access, now);
+        if (!access.ok) {
+            return OpResult::trap(TALUS_TRAP_CACHE, request.addr);
+        }
+    }
     const FabricResult result = fabric_.amo(Requester::hart(hart), now, request, old_value);
     if (!result.ok()) {
         const bool load = request.op == AmoOp::kLr;
@@ -213,9 +249,57 @@ OpResult Cores::amo(HartId hart, Cycle now, const AmoRequest& request) {
     return OpResult::with_value(std::max(result.done, released), old_value);
 }
 
-OpResult Cores::cbo(HartId, Cycle now, CboOp, std::uint64_t) {
-    // Cores have no data cache in front of uncached regions; what remains is the instruction.
-    return OpResult::ok(now + 1);
+OpResult Cores::cbo(HartId hart, Cycle now, CboOp op, std::uint64_t addr) {
+    const std::uint64_t line = addr & ~(DataCaches::kLine - 1);
+    const MemorySpan span = fabric_.span(Requester::hart(hart), line, DataCaches::kLine, false);
+    if (!span.ok()) {
+        return fault(span.error, AccessKind::kStore, addr);
+    }
+    if (cached(line, DataCaches::kLine)) {
+        const DataCaches::Access access = caches_.block(hart, op, line);
+        write_back(access, now);
+        if (!access.ok) {
+            return OpResult::trap(TALUS_TRAP_CACHE, addr);
+        }
+    }
+    return OpResult::ok(now + 1); // a fence waits for what is written back
+}
+
+bool Cores::cached(std::uint64_t addr, std::uint64_t len) const {
+    const auto inside = [&](std::uint64_t base, std::uint64_t size) {
+        return in(addr, base, size) && len <= size - (addr - base);
+    };
+    return caches_.enabled() && (inside(TALUS_LLS_BASE, config_.sram.scratch_bytes) ||
+                                 inside(TALUS_DRAM_BASE, config_.dram.bytes));
+}
+
+void Cores::write_back(const DataCaches::Access& access, Cycle now) {
+    for (unsigned i = 0; i < access.write_back_count; ++i) {
+        const auto& [owner, line] = access.write_backs[i];
+        const Cycle done =
+            fabric_.transfer(Requester::hart(owner), now, line, DataCaches::kLine, true);
+        stores_done_[owner] = std::max(stores_done_[owner], done);
+    }
+}
+
+bool Cores::look_up(HartId hart, Cycle now, std::uint64_t addr, std::uint64_t len, bool store,
+                    Cycle& ready) {
+    const std::uint64_t last = (addr + len - 1) & ~(DataCaches::kLine - 1);
+    for (std::uint64_t line = addr & ~(DataCaches::kLine - 1); line <= last;
+         line += DataCaches::kLine) {
+        const DataCaches::Access access = caches_.access(hart, line, store);
+        write_back(access, now);
+        if (!access.ok) {
+            return false;
+        }
+        Cycle arrives = access.ready;
+        if (access.fill) {
+            arrives = fabric_.transfer(Requester::hart(hart), now, line, DataCaches::kLine, false);
+            caches_.filled(hart, line, arrives);
+        }
+        ready = std::max(ready, arrives);
+    }
+    return true;
 }
 
 OpResult Cores::fence(HartId hart, Cycle now, unsigned pred, unsigned, bool) {
@@ -237,6 +321,9 @@ FetchWindow Cores::fetch_window(HartId, std::uint64_t addr) {
 OpResult Cores::fetch_miss(HartId hart, Cycle now, std::uint64_t line_addr) {
     std::array<std::uint8_t, kFetchLineBytes> line{};
     fabric_.mark_code(line_addr);
+    if (!fabric_.coherent(Requester::hart(hart), line_addr, kFetchLineBytes, false)) {
+        return OpResult::trap(TALUS_TRAP_CACHE, line_addr);
+    }
     const FabricResult result =
         fabric_.read(Requester::hart(hart), now, line_addr, line.data(), kFetchLineBytes);
     return result.ok() ? OpResult::ok(result.done)
@@ -245,6 +332,39 @@ OpResult Cores::fetch_miss(HartId hart, Cycle now, std::uint64_t line_addr) {
 
 void Cores::on_code_written(std::uint64_t, std::uint64_t) {
     code_.invalidate();
+}
+
+void Cores::on_incoherence(const Incoherence& incoherence) {
+    if (incoherence_reports_ >= kMaxTrapReports) {
+        return;
+    }
+    ++incoherence_reports_;
+    const std::string holder = name(incoherence.holder);
+    const std::string who = incoherence.who == kNoHart ? "a DMA unit" : name(incoherence.who);
+    std::string text;
+    switch (incoherence.kind) {
+    case Incoherence::Kind::kStale:
+        text = fmt::format("{} uses a stale cache line: memory was written since; cbo.inval before "
+                           "the access",
+                           holder);
+        break;
+    case Incoherence::Kind::kDirtyRead:
+        text = fmt::format("{} reads what {} has in a dirty cache line; cbo.clean or cbo.flush "
+                           "after the store",
+                           who, holder);
+        break;
+    case Incoherence::Kind::kDirtyWrite:
+        text = fmt::format("{} writes under a dirty cache line of {}, which will overwrite it; "
+                           "cbo.flush before",
+                           who, holder);
+        break;
+    case Incoherence::Kind::kDiscarded:
+        text = fmt::format("{} invalidates a dirty cache line of {}: stores are lost", who, holder);
+        break;
+    }
+    diagnostics_.guest("cache line {:#x}, clock {}: {}{}", incoherence.line, events_.now(), text,
+                       incoherence_reports_ == kMaxTrapReports ? "; further ones are not logged"
+                                                               : "");
 }
 
 // --- instructions --------------------------------------------------------------------------------
@@ -295,6 +415,7 @@ void Cores::set_interrupt(HartId hart, unsigned bit, bool level, Cycle when) {
 void Cores::hold_pe(std::uint32_t pe, Cycle now) {
     for (unsigned core = 0; core < TALUS_CORES_PER_PE; ++core) {
         runners_[TALUS_HART_OF(pe, core)]->hold();
+        caches_.reset(TALUS_HART_OF(pe, core));
     }
     pes_[pe]->hold(now);
 }

@@ -13,6 +13,7 @@
 #include "../core/event_queue.hpp"
 #include "../core/hart_runner.hpp"
 #include "../isa/hart.hpp"
+#include "../mem/data_caches.hpp"
 #include "../mem/fabric.hpp"
 #include "../pe/pe.hpp"
 #include "grid_control.hpp"
@@ -25,7 +26,8 @@ class Cores final : public HartPort,
                     public PeHost,
                     public InterruptLines,
                     public PeGrid,
-                    public CodeWriteListener {
+                    public CodeWriteListener,
+                    public IncoherenceListener {
   public:
     /// Makes the PEs and all harts. Everything passed in outlives the cores.
     Cores(const Config& config, EventQueue& events, Fabric& fabric, Diagnostics& diagnostics);
@@ -41,6 +43,7 @@ class Cores final : public HartPort,
     unsigned hart_count() const { return static_cast<unsigned>(runners_.size()); }
     HartRunner& runner(HartId hart) { return *runners_.at(hart); }
     Hart& hart(HartId hart) { return *harts_.at(hart); }
+    const DataCaches& caches() const { return caches_; }
     Pe& pe(std::uint32_t index) { return *pes_.at(index); }
 
     /// Clocks in which PEs' units worked, summed over the PEs.
@@ -76,9 +79,19 @@ class Cores final : public HartPort,
     // CodeWriteListener
     void on_code_written(std::uint64_t addr, std::uint64_t len) override;
 
+    // IncoherenceListener
+    void on_incoherence(const Incoherence& incoherence) override;
+
   private:
     static constexpr unsigned kMaxTrapReports = 200; ///< per reset
 
+    /// Whether a core's access goes through its data cache.
+    bool cached(std::uint64_t addr, std::uint64_t len) const;
+    /// Asks the cache for the lines of [addr, addr + len) and moves lines in and out; `ready`: when
+    /// the last one is there. False: an incoherence.
+    bool look_up(HartId hart, Cycle now, std::uint64_t addr, std::uint64_t len, bool store,
+                 Cycle& ready);
+    void write_back(const DataCaches::Access& access, Cycle now);
     void add_control_hart(HartId hart);
     void add_pe_hart(HartId hart);
     OpResult fault(FabricError error, AccessKind kind, std::uint64_t addr) const;
@@ -89,11 +102,13 @@ class Cores final : public HartPort,
     Diagnostics& diagnostics_;
     SystemBus* bus_ = nullptr;
     CodeCache code_;
+    DataCaches caches_;
     std::vector<std::unique_ptr<Pe>> pes_;
     std::vector<std::unique_ptr<Hart>> harts_;
     std::vector<std::unique_ptr<HartRunner>> runners_;
     std::vector<Cycle> stores_done_; ///< per hart: when its last store was acknowledged
     unsigned trap_reports_ = 0;
+    unsigned incoherence_reports_ = 0;
 };
 
 } // namespace talus::sim

@@ -281,6 +281,7 @@ void DmaEngines::host_side(Cycle now, unsigned index, std::uint64_t slot) {
     } else {
         const std::uint64_t source = way == TALUS_COPY_D2H ? chunk.device : chunk.host;
         const MemorySpan span = fabric_.span(engine, source, bytes, false);
+        (void)fabric_.coherent(engine, source, bytes, false); // told, and read all the same
         std::copy_n(span.host, bytes, chunk.data.data());
     }
     if (way == TALUS_COPY_D2H) {

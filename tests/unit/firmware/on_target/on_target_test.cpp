@@ -315,6 +315,28 @@ TEST_F(OnTarget, LocalMemoryBudget) {
     expect_job_works();
 }
 
+// Core caches are not coherent with DMA: what a core stored is in memory once it was cleaned, and
+// what DMA wrote is loaded once the line was invalidated. A kernel that forgets is told.
+TEST_F(OnTarget, CacheMaintenance) {
+    const Grid one{0, 0, 1, 1};
+    auto completion = run(PROBE_CACHE_STORE, 1, one);
+    EXPECT_EQ(completion.device_status, TALUS_OK);
+    EXPECT_EQ(completion.result, 0x1234567890abcdefull);
+    completion = run(PROBE_CACHE_LOAD, 1, one);
+    EXPECT_EQ(completion.device_status, TALUS_OK);
+    EXPECT_EQ(completion.result, 0x1234567890abcdefull);
+
+    completion = run(PROBE_CACHE_STORE, 0, one);
+    EXPECT_EQ(TALUS_STATUS_BASE(completion.device_status), TALUS_KERNEL_FAULT);
+    EXPECT_EQ(fault().cause, TALUS_TRAP_CACHE);
+    EXPECT_EQ(fault().tval, out_);
+    completion = run(PROBE_CACHE_LOAD, 0, one);
+    EXPECT_EQ(TALUS_STATUS_BASE(completion.device_status), TALUS_KERNEL_FAULT);
+    EXPECT_EQ(fault().cause, TALUS_TRAP_CACHE);
+    EXPECT_EQ(fault().tval, out_);
+    expect_job_works();
+}
+
 TEST_F(OnTarget, StackOverflow) {
     const auto completion = run(PROBE_DEEP, 17);
     EXPECT_EQ(TALUS_STATUS_BASE(completion.device_status), TALUS_KERNEL_FAULT);

@@ -85,6 +85,33 @@ static void run_barrier(const struct talus_launch* launch, const struct probe_ar
     talus_dma_out(0, args->out + (uint64_t)index * args->value * 16, args->value * 16, 1);
 }
 
+#define CACHED 0x1234567890abcdefull
+
+static void cache_store(const struct talus_launch* launch, const struct probe_args* args) {
+    volatile uint64_t* word = (volatile uint64_t*)args->out;
+    *word = CACHED;
+    if (args->value != 0)
+        talus_cache_flush((const void*)args->out, 8);
+    talus_fence(); /* a fence orders, but does not clean */
+    talus_context_set01(0, talus_direct_operand(REPORT), TALUS_PAIR(64, 64));
+    talus_dma_in(0, args->out, 64, 1);
+    talus_drain(TALUS_ALL_UNITS);
+    talus_result_add(launch, *(volatile uint64_t*)talus_local_pointer(REPORT));
+}
+
+static void cache_load(const struct talus_launch* launch, const struct probe_args* args) {
+    volatile uint64_t* word = (volatile uint64_t*)args->out;
+    *(volatile uint64_t*)talus_local_pointer(REPORT) = CACHED;
+    talus_cache_invalidate((const void*)args->out, 8);
+    talus_result_add(launch, 0 * *word);
+    talus_context_set01(0, talus_direct_operand(REPORT), TALUS_PAIR(64, 64));
+    talus_dma_out(0, args->out, 64, 1);
+    talus_drain(TALUS_ALL_UNITS);
+    if (args->value != 0)
+        talus_cache_invalidate((const void*)args->out, 8);
+    talus_result_add(launch, *word);
+}
+
 static void litter(const struct talus_launch* launch) {
     const uint32_t cb = launch->core * 16u;
     talus_cb_config(cb, launch->core * 0x8000u, 4096);
@@ -183,6 +210,14 @@ static void probe(const struct talus_launch* launch) {
     case PROBE_LOCAL_MEMORY:
         (void)talus_local_alloc(&local, 1000, 64);
         (void)talus_local_alloc(&local, TALUS_LOCAL_KERNEL_BYTES, 64);
+        break;
+    case PROBE_CACHE_STORE:
+        if (launch->core == TALUS_CORE_A)
+            cache_store(launch, args);
+        break;
+    case PROBE_CACHE_LOAD:
+        if (launch->core == TALUS_CORE_A)
+            cache_load(launch, args);
         break;
     }
 }

@@ -22,6 +22,10 @@ enum probe_mode {
     PROBE_CLEAN,      /* adds what it finds of them to the result */
     PROBE_DEEP,       /* PE `value` core A uses 4.5 KiB of its 4 KiB stack */
     PROBE_LOCAL_MEMORY, /* asks for more than there is */
+    PROBE_CACHE_STORE, /* core A stores to out, DMA reads it, into the result; value: cleans between
+                        */
+    PROBE_CACHE_LOAD,  /* core A loads from out, DMA writes it, core A loads again, into the result;
+                        * value: invalidates between */
 };
 
 struct probe_args {
