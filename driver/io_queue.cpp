@@ -144,6 +144,8 @@ talus_sqe IoQueue::encode(const talus_drv_command& command) const {
             throw invalid("argument block of " + std::to_string(launch.args_bytes) +
                           " bytes: at most " + std::to_string(identity.max_args_bytes) +
                           ", at a 64-byte aligned device address");
+        if (launch.perf % 64 != 0)
+            throw invalid("a performance record at an address that is not 64-byte aligned");
         const bool whole = launch.rows == 0 && launch.cols == 0;
         const unsigned rows = whole ? identity.rows : launch.rows;
         const unsigned cols = whole ? identity.cols : launch.cols;
@@ -158,6 +160,7 @@ talus_sqe IoQueue::encode(const talus_drv_command& command) const {
         entry.u.launch.args = launch.args;
         entry.u.launch.args_bytes = launch.args_bytes;
         entry.u.launch.timeout_us = launch.timeout_us;
+        entry.u.launch.perf = launch.perf;
         entry.u.launch.row0 = launch.row;
         entry.u.launch.col0 = launch.col;
         entry.u.launch.rows = static_cast<std::uint8_t>(rows);

@@ -8,6 +8,7 @@
 #include "talus/hw/interrupts.h"
 #include "talus/hw/mailbox.h"
 #include "talus/hw/pci.h"
+#include "talus/hw/perf.h"
 #include "talus/hw/queue.h"
 #include "talus/hw/registers.h"
 #include "talus/hw/status.h"
@@ -50,6 +51,8 @@ static void heading(const char* title, const char* columns, int count) {
     printf("| `%s` | %d | %d | %s | %s | %s | ", #name, funct3, funct7, rd, rs1, rs2);             \
     cell(text);                                                                                    \
     puts(" |");
+#define COUNTER_ROW(name, index, scope, unit, text)                                                \
+    printf("| `%s` | %d | %s | %s | %s |\n", #name, index, #scope, #unit, text);
 #define SIZE_ROW(type) printf("| `struct %s` | %zu |\n", #type, sizeof(struct type));
 
 #define REGISTERS(title, table)                                                                    \
@@ -94,11 +97,14 @@ int main(void) {
     VALUES("Admin opcodes", TALUS_ADMIN_OPCODES)
     VALUES("I/O opcodes", TALUS_IO_OPCODES)
     VALUES("Status codes", TALUS_STATUS_CODES)
+    heading("Performance counters", "| counter | index | scope | unit | meaning |", 5);
+    TALUS_PERF_COUNTERS(COUNTER_ROW)
     heading("Structure sizes", "| structure | bytes |", 2);
     SIZE_ROW(talus_sqe) SIZE_ROW(talus_cqe) SIZE_ROW(talus_identify) SIZE_ROW(talus_inbox_slot)
     SIZE_ROW(talus_outbox_slot) SIZE_ROW(talus_work) SIZE_ROW(talus_job_record)
     SIZE_ROW(talus_fault_record) SIZE_ROW(talus_image_header) SIZE_ROW(talus_image_segment)
     SIZE_ROW(talus_status_page) SIZE_ROW(talus_log_header) SIZE_ROW(talus_sgl_entry)
+    SIZE_ROW(talus_perf_record)
     VALUES("Units of a PE", TALUS_UNITS)
     VALUES("Element types", TALUS_CP_TYPES)
     VALUES("SE functions", TALUS_SE_FUNCTIONS)

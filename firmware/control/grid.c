@@ -69,6 +69,12 @@ void grid_launch(const struct grid* grid, struct grid_rect rect, uint64_t descri
     mmio_write64(grid->base + GRID_LAUNCH, descriptor);
 }
 
+void grid_sample(const struct grid* grid, struct grid_rect rect, uint64_t from, uint64_t to) {
+    mmio_write32(grid->base + GRID_LAUNCH_RECT, encode(rect));
+    mmio_write64(grid->base + GRID_PERF_FROM, from);
+    mmio_write64(grid->base + GRID_PERF_TO, to);
+}
+
 void grid_restart(const struct grid* grid, struct grid_rect rect) {
     mmio_write32(grid->base + GRID_LAUNCH_RECT, encode(rect));
     mmio_write32(grid->base + GRID_PE_RESET, 1);

@@ -40,6 +40,10 @@ void grid_clear_reservations(struct grid* grid);
 /* Sends the address of a work descriptor to the rectangle's work-queue engines. */
 void grid_launch(const struct grid* grid, struct grid_rect rect, uint64_t descriptor);
 
+/* Stores the rectangle's performance counters (perf.h talus_perf_record) at device address `to`,
+ * less the sample at `from` (0: as they are). */
+void grid_sample(const struct grid* grid, struct grid_rect rect, uint64_t from, uint64_t to);
+
 /* Resets the rectangle's PEs and lets them start anew. */
 void grid_restart(const struct grid* grid, struct grid_rect rect);
 

@@ -4,9 +4,10 @@
 #include "../common/mmio.h"
 #include "commands.h"
 #include "control.h"
+#include "talus/hw/perf.h"
 #include "talus/hw/registers.h"
 
-#define ARGS_ALIGNMENT 64u
+#define ALIGNMENT 64u /* of argument blocks and performance records */
 
 TALUS_STATIC_ASSERT(TALUS_MAX_JOBS >= TALUS_MAX_QUEUES, "a job record for every queue");
 
@@ -24,12 +25,40 @@ void launch_init(struct jobs* jobs) {
         jobs->deadline[i] = LAUNCH_NO_DEADLINE;
 }
 
+/* The counters of a job before its launch, kept in control SRAM, and their difference after its
+ * end. Cold: launches without a record must not pay for those that have one. */
+#define COLD __attribute__((cold, noinline))
+
+static uint64_t sample_address(uint32_t job) {
+    return TALUS_CONTROL_SRAM_BASE + TALUS_PERF_OFFSET + job * TALUS_PERF_RECORD_BYTES;
+}
+
+COLD static uint16_t check_record(const struct control* control, uint64_t perf) {
+    if (perf % ALIGNMENT != 0)
+        return TALUS_BAD_FIELD;
+    return command_memory_valid(control, perf, TALUS_PERF_RECORD_BYTES) ? TALUS_OK
+                                                                        : TALUS_DEVICE_ACCESS;
+}
+
+COLD static void begin_record(struct control* control, uint32_t job, struct grid_rect rect,
+                              uint64_t perf) {
+    control->jobs.recorded |= 1ull << job;
+    control->jobs.perf[job] = perf;
+    grid_sample(&control->grid, rect, 0, sample_address(job));
+}
+
+COLD static void end_record(struct control* control, uint32_t job) {
+    control->jobs.recorded &= ~(1ull << job);
+    grid_sample(&control->grid, control->jobs.rect[job], sample_address(job),
+                control->jobs.perf[job]);
+}
+
 static uint16_t check(const struct control* control, const struct talus_sqe_launch* launch,
                       struct grid_rect rect) {
-    if (launch->reserved0 != 0 || !command_words_zero(launch->reserved, 3))
+    if (launch->reserved0 != 0 || !command_words_zero(launch->reserved, 2))
         return TALUS_BAD_FIELD;
     if (launch->entry % 2 != 0 || (launch->args == 0) != (launch->args_bytes == 0) ||
-        launch->args % ARGS_ALIGNMENT != 0)
+        launch->args % ALIGNMENT != 0)
         return TALUS_BAD_FIELD;
     if (launch->args_bytes > TALUS_MAX_ARGS_BYTES)
         return TALUS_BAD_SIZE;
@@ -38,7 +67,7 @@ static uint16_t check(const struct control* control, const struct talus_sqe_laun
     if (!command_memory_valid(control, launch->entry, 2) ||
         (launch->args != 0 && !command_memory_valid(control, launch->args, launch->args_bytes)))
         return TALUS_DEVICE_ACCESS;
-    return TALUS_OK;
+    return launch->perf == 0 ? TALUS_OK : check_record(control, launch->perf);
 }
 
 static void fill_record(struct control* control, uint32_t job,
@@ -72,6 +101,8 @@ static enum progress handle_launch(struct control* control, struct queue* queue,
     if (!grid_occupy(&control->grid, rect))
         return PROGRESS_BLOCKED;
     fill_record(control, queue->qid, launch);
+    if (launch->perf != 0)
+        begin_record(control, queue->qid, rect, launch->perf);
     bus_fence(); /* the work-queue engines read the record when they see the broadcast */
     grid_launch(&control->grid, rect, record_address(queue->qid));
     jobs->rect[queue->qid] = rect;
@@ -90,6 +121,13 @@ static void release(struct control* control, uint32_t job) {
     jobs->deadline[job] = LAUNCH_NO_DEADLINE;
     grid_release(&control->grid, jobs->rect[job]);
     control->queues.resource_freed = true;
+}
+
+/* The job's PEs start anew; it leaves no record. */
+static void kill(struct control* control, uint32_t job) {
+    control->jobs.recorded &= ~(1ull << job);
+    grid_restart(&control->grid, control->jobs.rect[job]);
+    release(control, job);
 }
 
 /* Copies the PE's log ring to the device log. The ring is in memory that a kernel may have damaged.
@@ -131,8 +169,7 @@ static void fail(struct control* control, uint32_t job, struct talus_fault_recor
              fault->cause, fault->pc, fault->pc - fault->kernel_entry, fault->tval);
     if (fault->core != TALUS_FAULT_CONTROL)
         copy_pe_log(control, job, fault->row, fault->col);
-    grid_restart(&control->grid, control->jobs.rect[job]);
-    release(control, job);
+    kill(control, job);
     const struct outcome outcome = {.status = fault->status | TALUS_STATUS_MORE};
     queues_finish(control, queue, &outcome);
 }
@@ -167,6 +204,8 @@ static void succeed(struct control* control, uint32_t job) {
     struct queue* queue = &control->queues.queue[job];
     const volatile struct talus_job_record* record = record_of(job);
     const uint64_t started = record->started;
+    if ((control->jobs.recorded >> job & 1) != 0)
+        end_record(control, job);
     const struct outcome outcome = {
         .status = TALUS_OK,
         .result = record->result,
@@ -216,8 +255,7 @@ void launch_deadlock(struct control* control) {
 bool launch_abort(struct control* control, struct queue* queue) {
     if ((control->jobs.running >> queue->qid & 1) == 0)
         return false;
-    grid_restart(&control->grid, control->jobs.rect[queue->qid]);
-    release(control, queue->qid);
+    kill(control, queue->qid);
     const struct outcome outcome = {.status = TALUS_ABORTED};
     queues_finish(control, queue, &outcome);
     return true;
@@ -226,7 +264,6 @@ bool launch_abort(struct control* control, struct queue* queue) {
 void launch_drop_all(struct control* control) {
     for (uint64_t left = control->jobs.running; left != 0; left &= left - 1) {
         const uint32_t job = (uint32_t)__builtin_ctzll(left);
-        grid_restart(&control->grid, control->jobs.rect[job]);
-        release(control, job);
+        kill(control, job);
     }
 }

@@ -356,6 +356,9 @@ typedef struct talus_drv_launch {
     uint8_t rows; /**< rows = cols = 0: the whole grid */
     uint8_t cols;
     uint32_t reserved;
+    uint64_t perf; /**< device address, 64-byte aligned, of 1024 bytes for a struct
+                        talus_perf_record (talus/hw/perf.h) that stands there when the launch has
+                        completed successfully; 0 = none */
 } talus_drv_launch;
 
 typedef struct talus_drv_command {

@@ -61,6 +61,7 @@
 #define TALUS_OUTBOX_OFFSET 0x010000u  /* queue engine's outbox: queue.h talus_outbox_slot[] */
 #define TALUS_JOBS_OFFSET 0x020000u    /* work.h talus_job_record[TALUS_MAX_JOBS] */
 #define TALUS_PE_BOOT_OFFSET 0x028000u /* work.h struct talus_pe_boot */
+#define TALUS_PERF_OFFSET 0x030000u    /* perf.h talus_perf_record[TALUS_MAX_JOBS]: at launch */
 #define TALUS_ROM_DATA_OFFSET 0x0f0000u /* 64 KiB: the ROM's variables and stack */
 #define TALUS_CONTROL_IMAGE_OFFSET 0x100000u /* control firmware is linked here; stack: last 64 KiB */
 

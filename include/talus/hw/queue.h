@@ -105,7 +105,9 @@ struct talus_sqe_launch {
     uint8_t row0, col0;   /* sub-grid: top left, in logical (harvested) coordinates */
     uint8_t rows, cols;   /* its size */
     uint32_t reserved0;
-    uint64_t reserved[3];
+    uint64_t perf; /* device address of a struct talus_perf_record (perf.h) that is written before a
+                      successful completion; 64-byte aligned; 0 = none */
+    uint64_t reserved[2];
 };
 #define TALUS_MAX_ARGS_BYTES 3840u
 

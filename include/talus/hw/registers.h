@@ -196,7 +196,9 @@ enum talus_hostif_register { TALUS_HOSTIF_REGISTERS(TALUS_REGISTER_VALUE) HOSTIF
     X(GRID_LAUNCH, 0x08, 0, wo, "64: broadcasts the descriptor's address to the work-queue engines") \
     X(GRID_PE_RESET, 0x10, 0, wo, "broadcast: bit 0 = 1 resets both cores, CP, CBs, units and work queue of the PEs and holds them; 0 releases them at GRID_PE_VECTOR") \
     X(GRID_PE_VECTOR, 0x18, 0, rw, "64: reset vector of PE cores")                                 \
-    X(GRID_DEADLOCK_JOB, 0x20, 0xffffffff, ro, "job that can't go on (with TALUS_IRQ_GRID)")
+    X(GRID_DEADLOCK_JOB, 0x20, 0xffffffff, ro, "job that can't go on (with TALUS_IRQ_GRID)")       \
+    X(GRID_PERF_FROM, 0x28, 0, rw, "64: address of an earlier sample in control SRAM, or 0")       \
+    X(GRID_PERF_TO, 0x30, 0, wo, "64: stores a struct talus_perf_record (perf.h) of GRID_LAUNCH_RECT there, less the sample at GRID_PERF_FROM")
 enum talus_grid_register { TALUS_GRID_REGISTERS(TALUS_REGISTER_VALUE) GRID_END = 0x1000 };
 
 #define TALUS_SENSOR_REGISTERS(X)                                                                  \

@@ -8,22 +8,32 @@
 #include <utility>
 
 #include "../isa/hart.hpp"
+#include "activity.hpp"
 #include "event_queue.hpp"
 
 namespace talus::sim {
+
+/// Says what a hart waits for whose port call returned kBlocked.
+class BlockReasons {
+  public:
+    virtual ~BlockReasons() = default;
+    virtual CoreActivity blocked_on(HartId hart) const = 0;
+};
 
 /// Every change that may let the hart run goes through here: interrupts, wake-ups, reset. Belongs
 /// to the timing thread.
 class HartRunner final : public EventSink {
   public:
-    /// The hart starts held: nothing runs until release(). `hart` and `queue` outlive the runner.
-    HartRunner(EventQueue& queue, Hart& hart, std::string name, unsigned run_ahead)
-        : queue_(queue), hart_(hart), run_ahead_(run_ahead),
+    /// The hart starts held: nothing runs until release(). The references outlive the runner.
+    HartRunner(EventQueue& queue, Hart& hart, const BlockReasons& reasons, std::string name,
+               unsigned run_ahead)
+        : queue_(queue), hart_(hart), reasons_(reasons), run_ahead_(run_ahead),
           unit_(queue.add_unit(*this, std::move(name))) {}
 
     /// Holds the hart in reset: no instruction runs until release().
     void hold() {
         held_ = true;
+        activity_.enter(CoreActivity::kHeld, queue_.now());
         ++generation_;
         scheduled_ = false;
     }
@@ -31,6 +41,7 @@ class HartRunner final : public EventSink {
     void release(Cycle when, std::uint64_t pc) {
         hart_.reset(when, pc);
         held_ = false;
+        activity_.enter(CoreActivity::kRun, when);
         schedule();
     }
     bool held() const { return held_; }
@@ -38,12 +49,14 @@ class HartRunner final : public EventSink {
     /// Level of mip bit `bit` from time `when` on.
     void set_interrupt(unsigned bit, bool level, Cycle when) {
         if (hart_.set_interrupt(bit, level, when) && !held_) {
+            activity_.enter(CoreActivity::kRun, hart_.now());
             schedule();
         }
     }
     /// A blocked operation of the hart may retry at time `when`.
     void wake(Cycle when) {
         if (hart_.wake(when) && !held_) {
+            activity_.enter(CoreActivity::kRun, hart_.now());
             schedule();
         }
     }
@@ -52,6 +65,8 @@ class HartRunner final : public EventSink {
     const Hart& hart() const { return hart_; }
     /// True while the hart cannot go on by itself: held, halted, in WFI or blocked.
     bool waiting() const { return held_ || !hart_.runnable(); }
+    /// How the hart has spent its time.
+    const ActivityClock<CoreActivity>& activity() const { return activity_; }
 
     void on_event(const Event& event) override {
         if (event.b != generation_ || held_) {
@@ -64,8 +79,12 @@ class HartRunner final : public EventSink {
             in_run_ = true;
             const StopReason reason = hart_.run(hart_.now() + run_ahead_, queue_.now());
             in_run_ = false;
-            if (held_ || event.b != generation_ || !hart_.runnable()) {
-                return; // reset by its own store, or waiting
+            if (held_ || event.b != generation_) {
+                return; // reset by its own store
+            }
+            if (!hart_.runnable()) {
+                activity_.enter(waiting_state(reason), hart_.now());
+                return;
             }
             if (reason == StopReason::kUntil || hart_.now() >= queue_.next_time()) {
                 break;
@@ -78,6 +97,17 @@ class HartRunner final : public EventSink {
     }
 
   private:
+    CoreActivity waiting_state(StopReason reason) const {
+        switch (reason) {
+        case StopReason::kWfi:
+            return CoreActivity::kWfi;
+        case StopReason::kHalted:
+            return CoreActivity::kHalted;
+        default:
+            return reasons_.blocked_on(hart_.id());
+        }
+    }
+
     void schedule() {
         if (scheduled_ || in_run_ || !hart_.runnable()) {
             return;
@@ -88,8 +118,10 @@ class HartRunner final : public EventSink {
 
     EventQueue& queue_;
     Hart& hart_;
+    const BlockReasons& reasons_;
     unsigned run_ahead_;
     UnitId unit_;
+    ActivityClock<CoreActivity> activity_;
     std::uint64_t generation_ = 0;
     bool held_ = true;
     bool scheduled_ = false;

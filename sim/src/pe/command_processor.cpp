@@ -135,6 +135,14 @@ void CommandProcessor::kick(unsigned unit, Cycle at) {
 
 void CommandProcessor::dispatch(unsigned unit, Cycle now) {
     UnitState& state = units_[unit];
+    state.head_wait = UnitActivity::kIdle;
+    begin_commands(unit, now);
+    shared_.counters.units[unit].activity.enter(
+        state.in_flight.empty() ? state.head_wait : UnitActivity::kActive, now);
+}
+
+void CommandProcessor::begin_commands(unsigned unit, Cycle now) {
+    UnitState& state = units_[unit];
     while (!state.queues[0].commands.empty() || !state.queues[1].commands.empty()) {
         if (state.in_flight.size() >= state.unit->in_flight_limit()) {
             return; // a completion dispatches again
@@ -186,6 +194,9 @@ bool CommandProcessor::try_begin(unsigned unit, unsigned core, Cycle now) {
         begin(unit, core, now);
         return true;
     }
+    state.head_wait = wait.reason == Reason::kData    ? UnitActivity::kWaitData
+                      : wait.reason == Reason::kSpace ? UnitActivity::kWaitSpace
+                                                      : UnitActivity::kWaitBank;
     const bool on_cb = wait.reason == Reason::kData || wait.reason == Reason::kSpace;
     if (on_cb && !queue.stalled) {
         queue.stalled = true;
@@ -358,6 +369,9 @@ void CommandProcessor::fault(unsigned unit, unsigned core, const Fault& found, C
 
 void CommandProcessor::reset(Cycle now) {
     ++generation_;
+    for (PeCounters::Unit& totals : shared_.counters.units) {
+        totals.activity.enter(UnitActivity::kIdle, now);
+    }
     for (UnitState& state : units_) {
         state.queues = {};
         state.in_flight.clear();

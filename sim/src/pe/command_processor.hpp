@@ -50,6 +50,7 @@ class CommandProcessor {
     std::uint32_t stall_limit() const { return stall_limit_; }
 
     bool busy() const;
+    CoreActivity wait_of(unsigned core) const;
     void describe_waits(const std::string& pe, std::vector<std::string>& out) const;
 
   private:
@@ -66,6 +67,8 @@ class CommandProcessor {
         unsigned last_core = 1;
         Cycle next_issue = 0;
         Cycle kick_at = kNever;
+        /// What the first command that dispatch() looked at last waits for.
+        UnitActivity head_wait = UnitActivity::kIdle;
     };
     /// Why a command cannot begin, or a core's instruction retire.
     enum class Reason : std::uint8_t {
@@ -117,6 +120,7 @@ class CommandProcessor {
 
     void kick(unsigned unit, Cycle at);
     void dispatch(unsigned unit, Cycle now);
+    void begin_commands(unsigned unit, Cycle now);
     static Command& head(Queue& queue);
     bool try_begin(unsigned unit, unsigned core, Cycle now);
     void begin(unsigned unit, unsigned core, Cycle now);

@@ -242,6 +242,10 @@ void Pe::launch(Cycle arrival, std::uint64_t descriptor) {
     impl_->work_queue.launch(arrival, descriptor);
 }
 
+CoreActivity Pe::wait_of(unsigned core) const {
+    return impl_->cp.wait_of(core);
+}
+
 bool Pe::busy() const {
     return impl_->cp.busy() || impl_->work_queue.busy() || impl_->posts_in_transit != 0;
 }

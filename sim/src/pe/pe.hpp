@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "core/activity.hpp"
 #include "core/config.hpp"
 #include "core/diagnostics.hpp"
 #include "core/event_queue.hpp"
@@ -36,6 +37,7 @@ struct PeCounters {
         std::uint64_t commands = 0;
         std::uint64_t busy_clocks = 0; ///< the unit's throughput was taken
         std::uint64_t bytes = 0;       ///< read and written in local memory
+        ActivityClock<UnitActivity> activity;
     };
     std::array<Unit, 6> units{}; ///< by enum talus_unit
     std::uint64_t macs = 0;
@@ -62,6 +64,9 @@ class Pe final : public EventSink, public PePort {
 
     /// The broadcast of GRID_LAUNCH reaches the PE at time `arrival` (>= global time).
     void launch(Cycle arrival, std::uint64_t descriptor);
+
+    /// What a core waits for that custom() has blocked.
+    CoreActivity wait_of(unsigned core) const;
 
     /// True while a command, a fetch of the work queue or a semaphore post is under way or queued.
     bool busy() const;

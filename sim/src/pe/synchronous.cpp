@@ -274,6 +274,23 @@ void CommandProcessor::wake_cores(Cycle now) {
     }
 }
 
+CoreActivity CommandProcessor::wait_of(unsigned core) const {
+    switch (cores_[core].wait.reason) {
+    case Reason::kQueueFull:
+        return CoreActivity::kWaitQueue;
+    case Reason::kData:
+        return CoreActivity::kWaitData;
+    case Reason::kSpace:
+        return CoreActivity::kWaitSpace;
+    case Reason::kSemaphore:
+        return CoreActivity::kWaitSemaphore;
+    case Reason::kDrain:
+        return CoreActivity::kWaitDrain;
+    default:
+        return CoreActivity::kWaitOther;
+    }
+}
+
 std::string CommandProcessor::party_name(CbParty party) {
     if (party.nobody()) {
         return "nobody yet";

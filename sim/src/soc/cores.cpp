@@ -81,6 +81,7 @@ Cores::Cores(const Config& config, EventQueue& events, Fabric& fabric, Diagnosti
         }
     }
     stores_done_.assign(harts_.size(), 0);
+    fetches_.resize(harts_.size());
     fabric_.set_code_listener(this);
     if (caches_.enabled()) {
         caches_.set_listener(this);
@@ -110,7 +111,7 @@ void Cores::add_control_hart(HartId hart) {
     staging.load_latency = config_.memory.staging_clocks;
     core.regions = {sram, rom, staging};
     harts_.push_back(std::make_unique<Hart>(core, *this));
-    runners_.push_back(std::make_unique<HartRunner>(events_, *harts_.back(), name(hart),
+    runners_.push_back(std::make_unique<HartRunner>(events_, *harts_.back(), *this, name(hart),
                                                     config_.hart.run_ahead_clocks));
 }
 
@@ -124,7 +125,7 @@ void Cores::add_pe_hart(HartId hart) {
     local.load_latency = config_.hart.local_load_clocks;
     core.regions = {local};
     harts_.push_back(std::make_unique<Hart>(core, *this));
-    runners_.push_back(std::make_unique<HartRunner>(events_, *harts_.back(), name(hart),
+    runners_.push_back(std::make_unique<HartRunner>(events_, *harts_.back(), *this, name(hart),
                                                     config_.hart.run_ahead_clocks));
 }
 
@@ -326,8 +327,12 @@ OpResult Cores::fetch_miss(HartId hart, Cycle now, std::uint64_t line_addr) {
     }
     const FabricResult result =
         fabric_.read(Requester::hart(hart), now, line_addr, line.data(), kFetchLineBytes);
-    return result.ok() ? OpResult::ok(result.done)
-                       : fault(result.error, AccessKind::kFetch, line_addr);
+    if (!result.ok()) {
+        return fault(result.error, AccessKind::kFetch, line_addr);
+    }
+    ++fetches_[hart].misses;
+    fetches_[hart].clocks += result.done - now;
+    return OpResult::ok(result.done);
 }
 
 void Cores::on_code_written(std::uint64_t, std::uint64_t) {
@@ -410,6 +415,10 @@ void Cores::wake(HartId hart, Cycle when) {
 
 void Cores::set_interrupt(HartId hart, unsigned bit, bool level, Cycle when) {
     runners_[hart]->set_interrupt(bit, level, when);
+}
+
+CoreActivity Cores::blocked_on(HartId hart) const {
+    return is_control(hart) ? CoreActivity::kWaitOther : pes_[pe_of(hart)]->wait_of(core_of(hart));
 }
 
 void Cores::hold_pe(std::uint32_t pe, Cycle now) {

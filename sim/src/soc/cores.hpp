@@ -26,6 +26,7 @@ class Cores final : public HartPort,
                     public PeHost,
                     public InterruptLines,
                     public PeGrid,
+                    public BlockReasons,
                     public CodeWriteListener,
                     public IncoherenceListener {
   public:
@@ -45,6 +46,13 @@ class Cores final : public HartPort,
     Hart& hart(HartId hart) { return *harts_.at(hart); }
     const DataCaches& caches() const { return caches_; }
     Pe& pe(std::uint32_t index) { return *pes_.at(index); }
+    /// Instruction cache misses of a hart since construction, and the clocks that it waited for
+    /// them.
+    struct FetchCounters {
+        std::uint64_t misses = 0;
+        std::uint64_t clocks = 0;
+    };
+    const FetchCounters& fetches(HartId hart) const { return fetches_.at(hart); }
 
     /// Clocks in which PEs' units worked, summed over the PEs.
     std::uint64_t busy_clocks() const;
@@ -75,6 +83,9 @@ class Cores final : public HartPort,
     void release_pe(std::uint32_t pe, Cycle now, std::uint64_t vector) override;
     void launch(std::uint32_t pe, Cycle arrival, std::uint64_t descriptor) override;
     std::vector<std::string> describe_waits(std::uint32_t pe) const override;
+
+    // BlockReasons
+    CoreActivity blocked_on(HartId hart) const override;
 
     // CodeWriteListener
     void on_code_written(std::uint64_t addr, std::uint64_t len) override;
@@ -107,6 +118,7 @@ class Cores final : public HartPort,
     std::vector<std::unique_ptr<Hart>> harts_;
     std::vector<std::unique_ptr<HartRunner>> runners_;
     std::vector<Cycle> stores_done_; ///< per hart: when its last store was acknowledged
+    std::vector<FetchCounters> fetches_;
     unsigned trap_reports_ = 0;
     unsigned incoherence_reports_ = 0;
 };

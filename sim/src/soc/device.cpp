@@ -41,7 +41,8 @@ Device::Device(DeviceOptions options, Diagnostics& diagnostics)
       link_(options_.config), queue_engine_(events_, diagnostics_, link_, interrupts_,
                                             host_interface_, windows_, fabric_.control_sram()),
       dma_(options_.config, events_, diagnostics_, link_, fabric_, interrupts_, windows_),
-      grid_(options_.config, cores_, interrupts_, diagnostics_, fabric_.control_sram()),
+      perf_(options_.config, cores_, fabric_, link_),
+      grid_(options_.config, cores_, interrupts_, diagnostics_, fabric_, perf_),
       sensors_(options_.config), info_(options_.config, options_.serial), uart_(diagnostics_),
       bus_(clint_) {
     if (options_.rom.size() != TALUS_ROM_SIZE) {

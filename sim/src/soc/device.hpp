@@ -40,6 +40,7 @@
 #include "host_interface.hpp"
 #include "interrupt_controller.hpp"
 #include "pcie_link.hpp"
+#include "perf_monitor.hpp"
 #include "queue_engine.hpp"
 #include "sensors.hpp"
 #include "system_bus.hpp"
@@ -119,6 +120,7 @@ class Device final : public PciDeviceModel {
     DomainWindows windows_;
     QueueEngine queue_engine_;
     DmaEngines dma_;
+    PerfMonitor perf_;
     GridControl grid_;
     Sensors sensors_;
     SystemInfo info_;

@@ -19,13 +19,13 @@ struct Rect {
 } // namespace
 
 GridControl::GridControl(const Config& config, PeGrid& grid, InterruptController& interrupts,
-                         Diagnostics& diagnostics, const std::uint8_t* control_sram)
+                         Diagnostics& diagnostics, Fabric& fabric, const PerfSampler& counters)
     : config_(config), grid_(grid), interrupts_(interrupts), diagnostics_(diagnostics),
-      control_sram_(control_sram) {}
+      fabric_(fabric), counters_(counters) {}
 
 void GridControl::reset(Cycle now) {
     rect_ = 0;
-    descriptor_ = vector_ = 0;
+    descriptor_ = vector_ = perf_from_ = perf_to_ = 0;
     deadlock_job_ = 0xffffffffu;
     jobs_.clear();
     for (std::uint32_t pe = 0; pe < config_.pe_count(); ++pe) {
@@ -62,7 +62,7 @@ const talus_job_record* GridControl::record(std::uint64_t address) const {
         offset > TALUS_CONTROL_SRAM_SIZE - sizeof(talus_job_record)) {
         return nullptr;
     }
-    return reinterpret_cast<const talus_job_record*>(control_sram_ + offset);
+    return reinterpret_cast<const talus_job_record*>(fabric_.control_sram() + offset);
 }
 
 void GridControl::launch(Cycle now) {
@@ -105,6 +105,44 @@ void GridControl::reset_pes(Cycle now, bool hold) {
     });
 }
 
+// Takes the time of its register write alone: where the kilobyte goes, and the bandwidth that it
+// takes there, are not worth a model.
+void GridControl::store_counters(Cycle now, std::uint64_t to) {
+    const Requester who = Requester::engine(0);
+    const MemorySpan span = fabric_.span(who, to, sizeof(talus_perf_record), true);
+    if (!valid(rect_) || !span.ok()) {
+        diagnostics_.guest("GRID_PERF_TO {:#x} with GRID_LAUNCH_RECT {:#010x}: not memory, or the "
+                           "rectangle is empty or outside the grid",
+                           to, rect_);
+        return;
+    }
+    std::vector<std::uint32_t> pes;
+    for_each_pe(rect_, [&](std::uint32_t pe) { pes.push_back(pe); });
+    talus_perf_record record;
+    counters_.sample(now, pes, record);
+    if (perf_from_ != 0) {
+        const MemorySpan from = fabric_.span(who, perf_from_, sizeof(talus_perf_record), false);
+        talus_perf_record earlier{};
+        if (from.ok()) {
+            std::memcpy(&earlier, from.host, sizeof earlier);
+        }
+        if (earlier.magic != TALUS_PERF_MAGIC || earlier.count != TALUS_PERF_COUNT) {
+            diagnostics_.guest("GRID_PERF_FROM {:#x}: no sample stands there", perf_from_);
+            return;
+        }
+        record.begin = earlier.end;
+        record.local_peak_bytes -= earlier.local_peak_bytes;
+        record.sram_peak_bytes -= earlier.sram_peak_bytes;
+        record.dram_peak_bytes -= earlier.dram_peak_bytes;
+        record.pcie_peak_bytes -= earlier.pcie_peak_bytes;
+        for (unsigned index = 0; index < TALUS_PERF_COUNT; ++index) {
+            record.counters[index] -= earlier.counters[index];
+        }
+    }
+    std::memcpy(span.host, &record, sizeof record);
+    fabric_.written(who, to, sizeof record);
+}
+
 bool GridControl::check_deadlock(Cycle now) {
     bool found = false;
     std::erase_if(jobs_, [&](const Job& job) {
@@ -143,6 +181,9 @@ std::uint32_t GridControl::read32(Cycle, std::uint32_t offset) {
         return read_half(vector_, (offset & 4) != 0);
     case GRID_DEADLOCK_JOB:
         return deadlock_job_;
+    case GRID_PERF_FROM:
+    case GRID_PERF_FROM + 4:
+        return read_half(perf_from_, (offset & 4) != 0);
     default:
         return 0;
     }
@@ -166,6 +207,17 @@ void GridControl::write32(Cycle now, std::uint32_t offset, std::uint32_t value) 
     case GRID_PE_VECTOR:
     case GRID_PE_VECTOR + 4:
         write_half(vector_, (offset & 4) != 0, value);
+        break;
+    case GRID_PERF_FROM:
+    case GRID_PERF_FROM + 4:
+        write_half(perf_from_, (offset & 4) != 0, value);
+        break;
+    case GRID_PERF_TO:
+        write_half(perf_to_, false, value);
+        break;
+    case GRID_PERF_TO + 4:
+        write_half(perf_to_, true, value);
+        store_counters(now, perf_to_);
         break;
     default:
         break;

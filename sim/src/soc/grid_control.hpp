@@ -3,13 +3,16 @@
 #define TALUS_SIM_SOC_GRID_CONTROL_HPP
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "talus/hw/perf.h"
 #include "talus/hw/work.h"
 
 #include "../core/config.hpp"
 #include "../core/diagnostics.hpp"
+#include "../mem/fabric.hpp"
 #include "interrupt_controller.hpp"
 #include "register_block.hpp"
 
@@ -29,11 +32,20 @@ class PeGrid {
     virtual std::vector<std::string> describe_waits(std::uint32_t pe) const = 0;
 };
 
+/// Reads the performance counters.
+class PerfSampler {
+  public:
+    virtual ~PerfSampler() = default;
+    /// The counters of these PEs (physical indices) and of the chip as they stand at `now`.
+    virtual void sample(Cycle now, std::span<const std::uint32_t> pes,
+                        talus_perf_record& record) const = 0;
+};
+
 class GridControl final : public RegisterBlock {
   public:
-    /// `control_sram`: TALUS_CONTROL_SRAM_SIZE bytes; job records are read there.
+    /// All outlive the grid control. Job records are read in the fabric's control SRAM.
     GridControl(const Config& config, PeGrid& grid, InterruptController& interrupts,
-                Diagnostics& diagnostics, const std::uint8_t* control_sram);
+                Diagnostics& diagnostics, Fabric& fabric, const PerfSampler& counters);
 
     /// Fundamental reset: all PEs are held.
     void reset(Cycle now);
@@ -63,15 +75,19 @@ class GridControl final : public RegisterBlock {
     const talus_job_record* record(std::uint64_t address) const;
     void launch(Cycle now);
     void reset_pes(Cycle now, bool hold);
+    void store_counters(Cycle now, std::uint64_t to);
 
     const Config& config_;
     PeGrid& grid_;
     InterruptController& interrupts_;
     Diagnostics& diagnostics_;
-    const std::uint8_t* control_sram_;
+    Fabric& fabric_;
+    const PerfSampler& counters_;
     std::uint32_t rect_ = 0;
     std::uint64_t descriptor_ = 0;
     std::uint64_t vector_ = 0;
+    std::uint64_t perf_from_ = 0;
+    std::uint64_t perf_to_ = 0;
     std::uint32_t deadlock_job_ = 0xffffffffu;
     std::vector<Job> jobs_; ///< launched and not known to have ended
     std::uint64_t launches_ = 0;

@@ -30,7 +30,9 @@ class PcieLink {
     }
     void reset() { inbound_ = outbound_ = 0; }
 
+    /// From the host and to it, since construction.
     std::uint64_t bytes_read() const { return bytes_in_; }
+    std::uint64_t bytes_written() const { return bytes_out_; }
 
   private:
     static constexpr std::uint64_t kTicks = 1024; ///< fractions of a clock
@@ -39,7 +41,7 @@ class PcieLink {
         free =
             std::max(free, from * kTicks) +
             static_cast<std::uint64_t>(std::llround(static_cast<double>(bytes) * ticks_per_byte_));
-        bytes_in_ += &free == &inbound_ ? bytes : 0;
+        (&free == &inbound_ ? bytes_in_ : bytes_out_) += bytes;
         return (free + kTicks - 1) / kTicks;
     }
 
@@ -49,6 +51,7 @@ class PcieLink {
     std::uint64_t inbound_ = 0;  ///< in ticks: direction free from here on
     std::uint64_t outbound_ = 0; ///< in ticks
     std::uint64_t bytes_in_ = 0;
+    std::uint64_t bytes_out_ = 0;
 };
 
 } // namespace talus::sim

@@ -345,6 +345,9 @@ SPOIL(launch_rows9, s->u.launch.rows = 9)
 SPOIL(launch_row_out, s->u.launch.row0 = 1)
 SPOIL(launch_col_out, s->u.launch.col0 = 255)
 SPOIL(launch_reserved, s->u.launch.reserved0 = 1)
+SPOIL(launch_perf_unaligned, s->u.launch.perf = TALUS_DRAM_BASE + 32)
+SPOIL(launch_perf_outside, s->u.launch.perf = TALUS_CONTROL_SRAM_BASE)
+SPOIL(launch_perf_end, s->u.launch.perf = TALUS_DRAM_BASE + 0x1000000000ull - 64)
 
 static void test_launch_refused(void** state) {
     (void)state;
@@ -364,6 +367,9 @@ static void test_launch_refused(void** state) {
         {"row 1 of 8 + 8", TALUS_BAD_SUBGRID, launch_row_out},
         {"column 255", TALUS_BAD_SUBGRID, launch_col_out},
         {"reserved", TALUS_BAD_FIELD, launch_reserved},
+        {"record unaligned", TALUS_BAD_FIELD, launch_perf_unaligned},
+        {"record in SRAM", TALUS_DEVICE_ACCESS, launch_perf_outside},
+        {"record ends behind DRAM", TALUS_DEVICE_ACCESS, launch_perf_end},
         {"reserved tail", TALUS_BAD_FIELD, bad_last_word},
     };
     create_queue(1);

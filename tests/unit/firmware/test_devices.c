@@ -276,6 +276,10 @@ static void test_grid(void** state) {
     expect_write32(GRID + GRID_PE_RESET, 1);
     expect_write32(GRID + GRID_PE_RESET, 0);
     grid_restart(&grid, rect);
+    expect_write32(GRID + GRID_LAUNCH_RECT, 0x04030102);
+    expect_write64(GRID + GRID_PERF_FROM, 0x30030000);
+    expect_write64(GRID + GRID_PERF_TO, 0x40000);
+    grid_sample(&grid, rect, 0x30030000, 0x40000);
     bus_done();
     assert_int_equal(grid_local_memory(&grid, rect, 1, 2),
                      TALUS_PE_WINDOW_BASE + (3 * 8 + 3) * TALUS_PE_WINDOW_STRIDE);

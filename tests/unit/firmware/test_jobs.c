@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "talus/hw/interrupts.h"
+#include "talus/hw/perf.h"
 #include "talus/hw/registers.h"
 
 /* The PEs finish job `job`, or one of them faults. */
@@ -88,6 +89,43 @@ static void test_descriptor(void** state) {
 }
 
 /* A job without arguments is a job. */
+/* The counters are stored before the broadcast, and their difference when the PEs are done; not
+ * when nobody asked, and not when the job failed. */
+static void test_performance_record(void** state) {
+    (void)state;
+    const uint64_t sample =
+        TALUS_CONTROL_SRAM_BASE + TALUS_PERF_OFFSET + 5 * TALUS_PERF_RECORD_BYTES;
+    create_queue(5);
+    struct talus_sqe sqe = sqe_launch(3, 2, 4, 3, 2);
+    submit_batch(5, &sqe, 1);
+    pes_finish(5, 0, 0);
+    assert_completion(5, 3, TALUS_OK);
+    assert_int_equal(bus_writes_to(SYS(GRID) + GRID_PERF_TO), 0);
+
+    sqe.u.launch.perf = TALUS_DRAM_BASE + 0x1000;
+    submit_batch(5, &sqe, 1);
+    assert_int_equal(bus_get(SYS(GRID) + GRID_PERF_FROM), 0);
+    assert_int_equal(bus_get(SYS(GRID) + GRID_PERF_TO), sample);
+    assert_true(bus_last_write(SYS(GRID) + GRID_PERF_TO) < bus_last_write(SYS(GRID) + GRID_LAUNCH));
+    pes_finish(5, 0, 0);
+    assert_int_equal(bus_get(SYS(GRID) + GRID_LAUNCH_RECT), 2 | 4 << 8 | 3 << 16 | 2 << 24);
+    assert_int_equal(bus_get(SYS(GRID) + GRID_PERF_FROM), sample);
+    assert_int_equal(bus_get(SYS(GRID) + GRID_PERF_TO), TALUS_DRAM_BASE + 0x1000);
+    assert_true(bus_last_write(SYS(GRID) + GRID_PERF_TO) <
+                bus_last_write(SYS(QE) + QE_OUTBOX_TAIL));
+    assert_completion(5, 3, TALUS_OK);
+
+    submit_batch(5, &sqe, 1);
+    const unsigned writes = bus_writes_to(SYS(GRID) + GRID_PERF_TO);
+    pe_faults(5, TALUS_KERNEL_FAULT, 2);
+    assert_completion(5, 3, TALUS_KERNEL_FAULT | TALUS_STATUS_MORE);
+    sqe.u.launch.perf = 0; /* nor does what failed leave one for the next job */
+    submit_batch(5, &sqe, 1);
+    pes_finish(5, 0, 0);
+    assert_completion(5, 3, TALUS_OK);
+    assert_int_equal(bus_writes_to(SYS(GRID) + GRID_PERF_TO), writes);
+}
+
 static void test_no_arguments(void** state) {
     (void)state;
     create_queue(1);
@@ -566,6 +604,7 @@ static void test_bad_queue_id(void** state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_descriptor, boot_and_enable),
+        cmocka_unit_test_setup(test_performance_record, boot_and_enable),
         cmocka_unit_test_setup(test_no_arguments, boot_and_enable),
         cmocka_unit_test_setup(test_in_order, boot_and_enable),
         cmocka_unit_test_setup(test_failed_batch, boot_and_enable),

@@ -222,5 +222,42 @@ TEST(Determinism, ARebasedFabricTakesTheSameClocksWheneverItBegins) {
     }
 }
 
+// A unit's time is idle, active or one of the waits, to the last clock; busy is what its width
+// says.
+TEST_F(TimingTest, AUnitsTimeIsAccountedFor) {
+    // CB 0 gets its data 3,000 clocks late by core B's hand; the DPE waits for it, then computes.
+    grid.core(0, 1).script = {sync(TALUS_SEM_WAIT, 0, 1), sync(TALUS_CB_WAIT_SPACE, 0, 4096),
+                              sync(TALUS_CB_PUSH, 0, 4096)};
+    grid.core(0, 1).start(0);
+    grid.pes[0]->write_register(0, PE_CP_STALL_LIMIT, 4, 0); // no event but those of the test
+    const auto& log =
+        run_a({configure(0, 0, 4096), context(0, 0, TALUS_OPERAND(0, 0, 0)),
+               context(0, 1, direct(0x20000)), context(0, 2, TALUS_PAIR(128, 128)),
+               enqueue(TALUS_DPE_MATMUL, 0, TALUS_PAIR(32 | 32 << 16, 64), TALUS_CP_FP16 << 16)});
+    ASSERT_EQ(log.back().result.status, OpStatus::kDone);
+    const Cycle waiting_from = log.back().retired + grid.config.cp.dispatch_clocks;
+    grid.pes[0]->post_semaphore(3000, 0, 1);
+    run_a({drain()});
+    ASSERT_EQ(fault_cause(), 0u);
+    const Cycle end = grid.events.now();
+    const PeCounters::Unit& dpe = grid.pes[0]->counters().units[TALUS_UNIT_DPE];
+    const Cycle pushed = grid.core(0, 1).log.back().retired;
+    EXPECT_GT(pushed, 3000u);
+    EXPECT_EQ(dpe.activity.spent(UnitActivity::kWaitData, end), pushed - waiting_from);
+    EXPECT_EQ(dpe.activity.spent(UnitActivity::kIdle, pushed), waiting_from);
+    EXPECT_EQ(dpe.activity.spent(UnitActivity::kWaitSpace, end), 0u);
+    EXPECT_EQ(dpe.activity.spent(UnitActivity::kWaitBank, end), 0u);
+    // 32 rows of 64 FP16 against 32 rows: 32 * 32 * 64 MAC at 1,024 a clock.
+    EXPECT_EQ(dpe.busy_clocks, 64u);
+    EXPECT_EQ(dpe.commands, 1u);
+    std::uint64_t sum = 0;
+    for (unsigned state = 0; state < static_cast<unsigned>(UnitActivity::kCount); ++state) {
+        sum += dpe.activity.spent(static_cast<UnitActivity>(state), end);
+    }
+    EXPECT_EQ(sum, end);
+    EXPECT_EQ(dpe.activity.spent(UnitActivity::kActive, end),
+              64 + grid.config.dpe.startup_clocks + grid.config.dpe.pipeline_clocks);
+}
+
 } // namespace
 } // namespace talus::sim::test
