@@ -128,7 +128,9 @@ typedef struct talus_device_options {
      *  the library. */
     const char* kernels;
     int32_t require_hardware; /**< talus, 1: a simulated device counts as UNAVAILABLE */
-    int32_t reserved;
+    /** talus, 1: every launch leaves its performance counters (talus_operator_stats: resources,
+     *  stalls, counters), at the price of one copy a batch. */
+    int32_t profile;
 } talus_device_options;
 
 typedef struct talus_device_info {
@@ -278,6 +280,19 @@ TALUS_API TALUS_CHECK talus_status talus_request_wait(talus_request* request);
 TALUS_API TALUS_CHECK talus_status talus_request_get_output(talus_request* request, size_t index,
                                                             talus_tensor* tensor);
 
+/** A share of time or of what a resource could have done; 0..1. */
+typedef struct talus_usage {
+    const char* name;
+    double share;
+} talus_usage;
+
+/** A performance counter of the device, by its name in the hardware contract. */
+typedef struct talus_counter {
+    const char* name;
+    const char* unit; /**< "clocks", "bytes", "count" */
+    uint64_t value;
+} talus_counter;
+
 /** What one planned node did, summed over the request's runs since creation. */
 typedef struct talus_operator_stats {
     size_t struct_size;
@@ -297,6 +312,16 @@ typedef struct talus_operator_stats {
     /** Finite values that became infinite in FP16: constants of the node; for "copy in", inputs of
      *  all runs. */
     uint64_t overflows;
+    /** With talus_device_options.profile, else NULL and 0; they live until the request's next run.
+     *  resources: how much of each was used ("DPE", "FI in", "SRAM", "DRAM", "issue", "launch", ...),
+     *  greatest first: the first one bounds the operator. stalls: what cores and units waited for, as
+     *  a share of the launches' time, greatest first; they overlap, as cores and units do. */
+    const talus_usage* resources;
+    size_t resource_count;
+    const talus_usage* stalls;
+    size_t stall_count;
+    const talus_counter* counters;
+    size_t counter_count;
 } talus_operator_stats;
 
 TALUS_API size_t talus_request_operator_count(const talus_request* request);

@@ -44,6 +44,11 @@ void execute(talus_request& request) {
     request.finish(status, std::move(message));
 }
 
+template <typename T>
+const T* data_or_null(const std::vector<T>& values) {
+    return values.empty() ? nullptr : values.data();
+}
+
 } // namespace
 
 extern "C" {
@@ -212,6 +217,12 @@ talus_status talus_request_get_operator(const talus_request* request, size_t ind
         result.flops = from.flops;
         result.utilisation = from.utilisation();
         result.overflows = from.overflows;
+        result.resources = data_or_null(from.resources);
+        result.resource_count = from.resources.size();
+        result.stalls = data_or_null(from.stalls);
+        result.stall_count = from.stalls.size();
+        result.counters = data_or_null(from.counters);
+        result.counter_count = from.counters.size();
         talus::api::deliver(stats, result, "stats");
     });
 }

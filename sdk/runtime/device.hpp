@@ -10,6 +10,7 @@
 
 #include "kernels/common/target.hpp"
 #include "sdk/runtime/worker_pool.hpp"
+#include "talus/hw/perf.h"
 #include "talus/talus.h"
 
 namespace talus::runtime {
@@ -44,8 +45,13 @@ struct DeviceProfile {
             bytes += more_bytes;
         }
     };
-    std::vector<std::uint64_t> launches; // execution of each launch alone, in order
-    Copies copies_in;                    // host to device, argument blocks included
+    struct Launch {
+        std::uint64_t cycles = 0;  // its execution alone
+        std::uint64_t startup = 0; // of it, before the first instruction of the kernel
+    };
+    std::vector<Launch> launches;           // in order
+    std::vector<talus_perf_record> records; // one a launch, or none: only when asked for
+    Copies copies_in;                       // host to device, argument blocks included
     Copies copies_out;
     std::uint64_t whole = 0; // from each batch's admission to its last completion, summed
 };

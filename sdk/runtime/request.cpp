@@ -316,6 +316,11 @@ void Request::run() {
         }
         throw;
     }
+    for (OperatorStats& stats : operators_) {
+        stats.resources = stats.roofline.resources();
+        stats.stalls = stats.roofline.stalls();
+        stats.counters = stats.roofline.counters();
+    }
     valid_ = true;
     ++stats_.runs;
     stats_.samples += static_cast<std::uint64_t>(total);
@@ -464,8 +469,12 @@ void Request::synchronize(std::size_t device) {
             stats.device_cycles += cycles;
             stats.seconds += static_cast<double>(cycles) / hertz;
         };
-        for (std::size_t i = 0; i < profile.launches.size() && i < state.launched.size(); ++i)
-            book(operators_[nodes_[state.launched[i]]->slot], profile.launches[i]);
+        for (std::size_t i = 0; i < profile.launches.size() && i < state.launched.size(); ++i) {
+            OperatorStats& stats = operators_[nodes_[state.launched[i]]->slot];
+            book(stats, profile.launches[i].cycles);
+            if (i < profile.records.size())
+                stats.roofline.add(profile.launches[i], profile.records[i]);
+        }
         if (state.copy_slot) {
             const DeviceProfile::Copies* copies[] = {&profile.copies_in, &profile.copies_out};
             for (std::size_t way = 0; way < 2; ++way) {

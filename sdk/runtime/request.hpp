@@ -9,6 +9,7 @@
 
 #include "sdk/runtime/index_packing.hpp"
 #include "sdk/runtime/model.hpp"
+#include "sdk/runtime/roofline.hpp"
 
 namespace talus::runtime {
 
@@ -29,6 +30,11 @@ struct OperatorStats {
     double peak_flops = 0;
     double peak_fast_bytes = 0;
     double peak_large_bytes = 0;
+    // Of the roofline, after each run.
+    std::vector<talus_usage> resources;
+    std::vector<talus_usage> stalls;
+    std::vector<talus_counter> counters;
+    Roofline roofline;
 
     // The least time that a peak allows (arithmetic, on-chip or main memory), as a share of the
     // time it took; negative without peaks or a time.

@@ -258,10 +258,11 @@ constexpr kernels::Target kTalusTarget{sizeof(kernels::Target),
 struct OpenOptions {
     std::string device, firmware, simulator; // "": as found
     bool require_hardware = false;
+    bool profile = false;
 
     explicit OpenOptions(const talus_device_options& from)
         : device(text(from.device)), firmware(text(from.firmware)), simulator(text(from.simulator)),
-          require_hardware(from.require_hardware != 0) {}
+          require_hardware(from.require_hardware != 0), profile(from.profile != 0) {}
 
     static std::string text(const char* given) { return given == nullptr ? "" : given; }
     static const char* or_null(const std::string& given) {
@@ -279,7 +280,7 @@ struct OpenOptions {
 class TalusDevice final : public runtime::Device {
   public:
     explicit TalusDevice(OpenOptions options)
-        : options_(std::move(options)), card_(options_.driver()) {
+        : options_(std::move(options)), card_(options_.driver(), options_.profile) {
         const talus_drv_device_info& from = card_.info();
         target_ = talus_target();
         handle_ = reinterpret_cast<kernels::Device*>(&card_);

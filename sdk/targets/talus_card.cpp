@@ -61,7 +61,7 @@ std::string LoadedKernel::locate(const std::string& name, std::uint64_t offset) 
     return fmt::format("{}!{}+{:#x}", name, after->second, offset - after->first);
 }
 
-TalusCard::TalusCard(const talus_drv_open_options& options) {
+TalusCard::TalusCard(const talus_drv_open_options& options, bool profile) : profile_(profile) {
     require(talus_drv_open(&options, &driver_), "cannot open the device");
     info_ = TALUS_DRV_INIT(talus_drv_device_info);
     if (const talus_drv_status status = talus_drv_get_info(driver_, &info_);

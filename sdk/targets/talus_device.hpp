@@ -47,7 +47,8 @@ class TalusStream;
 // The opaque kernels::Device of this target.
 class TalusCard {
   public:
-    explicit TalusCard(const talus_drv_open_options& options);
+    // `profile`: every launch leaves its performance record.
+    explicit TalusCard(const talus_drv_open_options& options, bool profile = false);
     ~TalusCard();
     TalusCard(const TalusCard&) = delete;
     TalusCard& operator=(const TalusCard&) = delete;
@@ -55,6 +56,7 @@ class TalusCard {
     talus_drv_device* driver() const { return driver_; }
     const talus_drv_device_info& info() const { return info_; }
     const kernels::Capabilities& capabilities() const { return capabilities_; }
+    bool profile() const { return profile_; }
 
     // The driver said DEVICE_LOST, of whatever call.
     bool lost() const { return lost_; }
@@ -85,6 +87,7 @@ class TalusCard {
     talus_drv_device* driver_ = nullptr;
     std::atomic<bool> lost_ = false;
     talus_drv_device_info info_{};
+    bool profile_;
     kernels::Capabilities capabilities_;
     std::mutex mutex_;
     std::map<std::string, LoadedKernel> kernels_;
@@ -139,6 +142,8 @@ class TalusStream {
 
     Staged stage(std::uint64_t bytes);
     void submit_batch();
+    // One doorbell: `commands` (at most capacity_ less one), and their performance records back.
+    void submit_chunk(std::vector<talus_drv_command> commands);
     [[noreturn]] void explain_failure(const talus_drv_completion& completion);
     [[noreturn]] void lose(talus_drv_status status, const char* what);
 
@@ -155,6 +160,9 @@ class TalusStream {
     talus_drv_host_buffer arguments_{};
     std::uint64_t device_arguments_ = 0;
     std::uint64_t arguments_used_ = 0;
+    // Performance records of the launches of one doorbell.
+    talus_drv_host_buffer records_{};
+    std::uint64_t device_records_ = 0;
 
     std::uint64_t submitted_ = 0;                  // commands of earlier batches
     std::uint64_t clock_ = 0;                      // sum of the batches' cycles

@@ -4,6 +4,7 @@
 #include "sdk/common/error.hpp"
 #include "sdk/targets/talus_device.hpp"
 #include "talus/hw/interrupts.h"
+#include "talus/hw/perf.h"
 #include "talus/hw/status.h"
 
 namespace talus::targets {
@@ -14,6 +15,9 @@ constexpr std::uint64_t kAlignment = 64;
 constexpr std::uint64_t kBlockBytes = std::uint64_t{1} << 20; // of staging memory
 // Larger copies (weights) go through the driver's own bounce buffer, piece by piece.
 constexpr std::uint64_t kLargestStaged = std::uint64_t{8} << 20;
+// user_data of commands that nobody asked for.
+constexpr std::uint64_t kArgumentsTag = UINT64_MAX;
+constexpr std::uint64_t kRecordsTag = UINT64_MAX - 1;
 
 std::uint64_t rounded(std::uint64_t value, std::uint64_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
@@ -47,6 +51,12 @@ TalusStream::TalusStream(TalusCard& card) : card_(card) {
             status != TALUS_DRV_OK)
             fail(card.status_of(status), "talus: no DMA memory: {}", talus_drv_last_error());
         device_arguments_ = card.allocate(TALUS_DRV_LLS, kArgumentBytes);
+        if (card.profile()) {
+            const std::uint64_t bytes = std::uint64_t{capacity_} * TALUS_PERF_RECORD_BYTES;
+            if (talus_drv_host_alloc(card.driver(), bytes, 0, &records_) != TALUS_DRV_OK)
+                fail(TALUS_ERROR_OUT_OF_MEMORY, "talus: no DMA memory: {}", talus_drv_last_error());
+            device_records_ = card.allocate(TALUS_DRV_DRAM, bytes);
+        }
     } catch (...) {
         talus_drv_queue_destroy(queue_);
         throw;
@@ -60,6 +70,10 @@ TalusStream::~TalusStream() {
         (void)talus_drv_host_free(card_.driver(), &block.memory);
     (void)talus_drv_host_free(card_.driver(), &arguments_);
     card_.release(device_arguments_);
+    if (device_records_ != 0) {
+        (void)talus_drv_host_free(card_.driver(), &records_);
+        card_.release(device_records_);
+    }
 }
 
 void TalusStream::lose(talus_drv_status status, const char* what) {
@@ -214,6 +228,64 @@ void TalusStream::explain_failure(const talus_drv_completion& completion) {
          fault.cycle);
 }
 
+void TalusStream::submit_chunk(std::vector<talus_drv_command> commands) {
+    std::size_t records = 0;
+    if (card_.profile())
+        for (talus_drv_command& command : commands)
+            if (command.opcode == TALUS_DRV_LAUNCH)
+                command.launch.perf = device_records_ + records++ * TALUS_PERF_RECORD_BYTES;
+    if (records > 0) {
+        talus_drv_command copy{};
+        copy.opcode = TALUS_DRV_COPY_D2H;
+        copy.user_data = kRecordsTag;
+        copy.copy.source = device_records_;
+        copy.copy.destination = records_.iova;
+        copy.copy.bytes = records * TALUS_PERF_RECORD_BYTES;
+        commands.push_back(copy);
+    }
+    const std::size_t count = commands.size();
+    std::vector<talus_drv_completion> done(count);
+    if (const talus_drv_status status = talus_drv_submit(queue_, commands.data(), count, nullptr);
+        status != TALUS_DRV_OK)
+        lose(status, "submission failed");
+    std::size_t taken = 0;
+    const talus_drv_status waited = talus_drv_wait(queue_, done.data(), count, count, &taken, 0);
+    if (waited != TALUS_DRV_OK)
+        lose(waited, "the device does not answer");
+    if (taken != count)
+        lose(TALUS_DRV_PROTOCOL, "completions are missing");
+    std::uint64_t whole = 0;
+    for (const talus_drv_completion& completion : done) {
+        if (completion.device_status != 0) { // later ones of the batch are aborted
+            const talus_drv_completion copy = completion;
+            try {
+                explain_failure(copy);
+            } catch (...) {
+                discard();
+                throw;
+            }
+        }
+        if (completion.user_data == kRecordsTag)
+            continue; // the price of looking is not the work's
+        whole = std::max(whole, completion.device_cycles);
+        const bool arguments = completion.user_data == kArgumentsTag;
+        const std::uint32_t opcode = arguments ? static_cast<std::uint32_t>(TALUS_DRV_COPY_H2D)
+                                               : commands_.at(completion.user_data).opcode;
+        if (opcode == TALUS_DRV_LAUNCH)
+            profile_.launches.push_back({completion.exec_cycles, completion.launch_cycles});
+        else if (opcode == TALUS_DRV_COPY_D2H)
+            profile_.copies_out.add(completion.exec_cycles, completion.result);
+        else
+            profile_.copies_in.add(completion.exec_cycles, completion.result);
+        if (!arguments)
+            marks_[submitted_ + completion.user_data + 1] = clock_ + completion.device_cycles;
+    }
+    const auto* stored = static_cast<const talus_perf_record*>(records_.pointer);
+    profile_.records.insert(profile_.records.end(), stored, stored + records);
+    clock_ += whole;
+    profile_.whole += whole;
+}
+
 void TalusStream::submit_batch() {
     if (commands_.empty())
         return;
@@ -221,7 +293,7 @@ void TalusStream::submit_batch() {
     if (arguments_used_ > 0) {
         talus_drv_command arguments{};
         arguments.opcode = TALUS_DRV_COPY_H2D;
-        arguments.user_data = UINT64_MAX;
+        arguments.user_data = kArgumentsTag;
         arguments.copy.source = arguments_.iova;
         arguments.copy.destination = device_arguments_;
         arguments.copy.bytes = arguments_used_;
@@ -231,51 +303,12 @@ void TalusStream::submit_batch() {
         commands_[i].user_data = i;
         batch.push_back(commands_[i]);
     }
-    std::vector<talus_drv_completion> done(batch.size());
     marks_.clear();
-    for (std::size_t first = 0; first < batch.size(); first += capacity_) {
-        const std::size_t count = std::min<std::size_t>(capacity_, batch.size() - first);
-        if (const talus_drv_status status =
-                talus_drv_submit(queue_, batch.data() + first, count, nullptr);
-            status != TALUS_DRV_OK)
-            lose(status, "submission failed");
-        std::size_t taken = 0;
-        const talus_drv_status waited =
-            talus_drv_wait(queue_, done.data() + first, count, count, &taken, 0);
-        if (waited != TALUS_DRV_OK)
-            lose(waited, "the device does not answer");
-        if (taken != count)
-            lose(TALUS_DRV_PROTOCOL, "completions are missing");
-        std::uint64_t whole = 0;
-        const talus_drv_completion* failed = nullptr;
-        for (std::size_t i = first; i < first + count; ++i) {
-            const talus_drv_completion& completion = done[i];
-            whole = std::max(whole, completion.device_cycles);
-            if (completion.device_status != 0 && failed == nullptr)
-                failed = &completion; // later ones of the batch are aborted
-            const bool arguments = completion.user_data == UINT64_MAX;
-            const std::uint32_t opcode = arguments ? static_cast<std::uint32_t>(TALUS_DRV_COPY_H2D)
-                                                   : commands_.at(completion.user_data).opcode;
-            if (opcode == TALUS_DRV_LAUNCH)
-                profile_.launches.push_back(completion.exec_cycles);
-            else if (opcode == TALUS_DRV_COPY_D2H)
-                profile_.copies_out.add(completion.exec_cycles, completion.result);
-            else
-                profile_.copies_in.add(completion.exec_cycles, completion.result);
-            if (!arguments)
-                marks_[submitted_ + completion.user_data + 1] = clock_ + completion.device_cycles;
-        }
-        clock_ += whole;
-        profile_.whole += whole;
-        if (failed != nullptr) {
-            const talus_drv_completion copy = *failed;
-            try {
-                explain_failure(copy);
-            } catch (...) {
-                discard();
-                throw;
-            }
-        }
+    const std::size_t room = capacity_ - (card_.profile() ? 1 : 0);
+    for (std::size_t first = 0; first < batch.size(); first += room) {
+        const std::size_t count = std::min(room, batch.size() - first);
+        const auto begin = batch.begin() + static_cast<std::ptrdiff_t>(first);
+        submit_chunk({begin, begin + static_cast<std::ptrdiff_t>(count)});
     }
     submitted_ += commands_.size();
     commands_.clear();

@@ -60,6 +60,7 @@ Device open(const Options& options, const std::string& target, bool require_hard
     wanted.target = target.c_str();
     wanted.device = options.device.empty() ? nullptr : options.device.c_str();
     wanted.require_hardware = require_hardware ? 1 : 0;
+    wanted.profile = options.report ? 1 : 0;
     return Device(wanted);
 }
 
@@ -163,6 +164,9 @@ int main(int argc, char** argv) {
                    "else 1e-5)")
         ->check(CLI::NonNegativeNumber);
     app.add_flag("--explain", options.explain, "Print the plan and stop");
+    app.add_flag("--report", options.report,
+                 "Read performance counters on talus: what bounds each operator, and what it "
+                 "waits for (all counters with --json)");
     app.add_flag("--strict", options.strict, "Refuse any fallback to another target");
     app.add_option("--deny", options.deny,
                    "target:operator or target:node that the plan must not use; repeatable");

@@ -20,6 +20,7 @@ struct Options {
     std::int64_t batch = 2048;
     double tolerance = -1.0; // negative: by precision
     bool explain = false;
+    bool report = false;
     bool strict = false;
     bool keep_lost = false;
     bool fp32_tables = false;

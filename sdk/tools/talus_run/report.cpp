@@ -1,8 +1,10 @@
 #include "sdk/tools/talus_run/report.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <fstream>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -35,6 +37,39 @@ void finish(std::ofstream& file, const std::string& path) {
 std::string shortened(std::string_view text, std::size_t width) {
     return text.size() <= width ? std::string(text)
                                 : fmt::format("{}..", text.substr(0, width - 2));
+}
+
+json usages(const talus_usage* values, std::size_t count) {
+    json result = json::object();
+    for (std::size_t i = 0; i < count; ++i)
+        result[values[i].name] = values[i].share;
+    return result;
+}
+
+// "DPE 61.2%, FI in 40.0%": the first `limit` of them that round to something.
+std::string listed(const talus_usage* values, std::size_t count, std::size_t limit) {
+    std::string text;
+    for (std::size_t i = 0; i < std::min(count, limit) && values[i].share >= 0.0005; ++i)
+        text +=
+            fmt::format("{}{} {:.1f}%", i > 0 ? ", " : "", values[i].name, values[i].share * 100.0);
+    return text.empty() ? "-" : text;
+}
+
+// What bounds each operator that left performance counters.
+void print_roofline(const std::vector<talus_operator_stats>& operators) {
+    bool first = true;
+    for (const talus_operator_stats& stats : operators) {
+        if (stats.resource_count == 0)
+            continue;
+        if (std::exchange(first, false))
+            fmt::print("\n{:<36} {:<24} {:<44} {}\n", "node", "bound by", "also used", "waits");
+        fmt::print("{:<36} {:<24} {:<44} {}\n", shortened(stats.name, 36),
+                   listed(stats.resources, 1, 1),
+                   listed(stats.resources + 1, stats.resource_count - 1, 3),
+                   listed(stats.stalls, stats.stall_count, 4));
+    }
+    if (!first)
+        fmt::print("\n");
 }
 
 std::string share(double utilisation) {
@@ -70,6 +105,14 @@ void write_summary(const std::string& path, const Summary& summary) {
             {"seconds", stats.seconds},   {"clock", stats.clock},
             {"bytes", stats.bytes},       {"flops", stats.flops},
         };
+        if (stats.resource_count > 0) {
+            entry["resources"] = usages(stats.resources, stats.resource_count);
+            entry["stalls"] = usages(stats.stalls, stats.stall_count);
+            json counters = json::object();
+            for (std::size_t i = 0; i < stats.counter_count; ++i)
+                counters[stats.counters[i].name] = stats.counters[i].value;
+            entry["counters"] = std::move(counters);
+        }
         entry["utilisation"] = stats.utilisation < 0.0 ? json(nullptr) : json(stats.utilisation);
         operators.push_back(std::move(entry));
     }
@@ -103,6 +146,7 @@ void print_summary(const Summary& summary) {
                    shortened(stats.name, 36), stats.op, shortened(stats.target, 20), stats.launches,
                    stats.device_cycles > 0 ? fmt::to_string(stats.device_cycles) : "-",
                    stats.seconds * 1e6, stats.bytes, share(stats.utilisation));
+    print_roofline(summary.operators);
     for (const talus_operator_stats& stats : summary.operators)
         if (stats.overflows > 0)
             fmt::print("WARNING: {}: {} values became infinite in FP16\n", stats.name,

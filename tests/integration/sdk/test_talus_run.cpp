@@ -154,6 +154,60 @@ TEST(TalusRun, TwoRunsHaveTheSameBitsAndTheSameCycles) {
     }
 }
 
+// What the device counted must agree with what the operators are: a fully connected layer's
+// multiply-accumulates are half its floating-point operations, everything that must be moved came
+// through SRAM or DRAM, and looking changes neither the results nor (beyond a few hundred clocks of
+// the control core) the cycles.
+TEST(TalusRun, ReportAgreesWithTheOperators) {
+    const Scratch scratch;
+    ASSERT_EQ(talus_run(fmt::format("{} --target talus --output {} --json {}", demo_arguments(),
+                                    scratch.file("p0.csv"), scratch.file("s0.json")))
+                  .code,
+              0);
+    const Outcome outcome =
+        talus_run(fmt::format("{} --target talus --report --output {} --json {}", demo_arguments(),
+                              scratch.file("p1.csv"), scratch.file("s1.json")));
+    ASSERT_EQ(outcome.code, 0) << outcome.text;
+    EXPECT_NE(outcome.text.find("bound by"), std::string::npos) << outcome.text;
+    EXPECT_EQ(slurp(scratch.file("p0.csv")), slurp(scratch.file("p1.csv")));
+    const auto plain = nlohmann::json::parse(slurp(scratch.file("s0.json"))).at("operators");
+    const auto ops = nlohmann::json::parse(slurp(scratch.file("s1.json"))).at("operators");
+    ASSERT_EQ(plain.size(), ops.size());
+    unsigned checked = 0;
+    for (std::size_t i = 0; i < ops.size(); ++i) {
+        const auto& op = ops[i];
+        EXPECT_FALSE(plain[i].contains("counters"));
+        if (op.at("op") == "pack" || op.at("op") == "copy") {
+            EXPECT_FALSE(op.contains("counters"));
+            continue;
+        }
+        const auto cycles = op.at("device_cycles").get<std::int64_t>();
+        EXPECT_NEAR(static_cast<double>(cycles), plain[i].at("device_cycles").get<double>(), 400.0);
+        const auto counter = [&](const char* name) {
+            return op.at("counters").at(name).get<std::uint64_t>();
+        };
+        if (op.at("op") == "fc") {
+            EXPECT_EQ(2.0 * static_cast<double>(counter("MACS")), op.at("flops").get<double>())
+                << op.at("name");
+            ++checked;
+        }
+        EXPECT_GE(counter("SRAM_READ_BYTES") + counter("SRAM_WRITE_BYTES") +
+                      counter("DRAM_READ_BYTES") + counter("DRAM_WRITE_BYTES"),
+                  op.at("bytes").get<std::uint64_t>())
+            << op.at("name");
+        for (const char* kind : {"resources", "stalls"}) {
+            for (const auto& [name, share] : op.at(kind).items()) {
+                EXPECT_GE(share.get<double>(), 0.0) << name;
+                EXPECT_LE(share.get<double>(), 1.0) << name;
+            }
+        }
+        for (const char* name : {"DPE", "RE", "SE", "MLU", "FI in", "FI out", "local memory",
+                                 "SRAM", "DRAM", "PCIe", "issue", "instruction fetch", "launch"})
+            EXPECT_TRUE(op.at("resources").contains(name)) << name;
+    }
+    EXPECT_GE(checked, 6U);
+}
+
 TEST(TalusRun, MixedPlansComputeTheSame) {
     const auto expected = column(std::string(TALUS_DEMO_FOLDER) + "/expected.csv", "probability");
     for (const char* deny :
