@@ -57,17 +57,18 @@ void DotProductEngine::settle(const std::uint8_t* changes, std::uint64_t bytes) 
                            std::uint64_t row_bytes) {
         return rows < changes + bytes && changes < rows + (count - 1) * pitch + row_bytes;
     };
-    const bool due = changes == nullptr ||
-                     std::any_of(pending_.begin(), pending_.end(), [&](const Matmul& product) {
-                         const std::uint64_t row =
-                             std::uint64_t{product.k} * element_bytes(product.type);
-                         return reads(product.a, product.m, product.a_pitch, row) ||
-                                reads(product.b, product.n, product.b_pitch, row);
-                     });
-    if (due) {
-        dpe_matmul_batch(pending_.data(), pending_.size());
-        pending_.clear();
+    // In order, and no more than needed: the rest may still become a whole block.
+    std::size_t due = changes == nullptr ? pending_.size() : 0;
+    for (std::size_t i = pending_.size(); i > due; --i) {
+        const Matmul& product = pending_[i - 1];
+        const std::uint64_t row = std::uint64_t{product.k} * element_bytes(product.type);
+        if (reads(product.a, product.m, product.a_pitch, row) ||
+            reads(product.b, product.n, product.b_pitch, row)) {
+            due = i;
+        }
     }
+    dpe_matmul_batch(pending_.data(), due);
+    pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(due));
 }
 
 void DotProductEngine::reset() {

@@ -258,14 +258,42 @@ HWY_INLINE void rows_of_tile(Unpacked& a, Unpacked& b, std::size_t row, std::siz
     }
 }
 
+/// Operands that the next slice will unpack. They come from memory that other PEs' work has pushed
+/// out of the host's caches.
+struct Ahead {
+    const Matmul* product = nullptr; ///< null: nothing
+    std::size_t k0 = 0;
+    std::size_t steps = 0;
+
+    /// The part that belongs to rows [row, end) of either operand.
+    HWY_INLINE void prefetch(std::size_t row, std::size_t end) const {
+        if (product == nullptr) {
+            return;
+        }
+        const std::size_t element = element_bytes(product->type);
+        const auto rows = [&](const std::uint8_t* from, std::size_t pitch, std::size_t count) {
+            for (std::size_t r = row; r < std::min(end, count); ++r) {
+                for (std::size_t byte = 0; byte < steps * element; byte += 64) {
+                    __builtin_prefetch(from + r * pitch + k0 * element + byte);
+                }
+            }
+        };
+        rows(product->a, product->a_pitch, product->m);
+        rows(product->b, product->b_pitch, product->n);
+    }
+};
+
 /// One slice of one product. `n` is a multiple of two vectors, or the bank has columns to spare.
-HWY_INLINE void multiply_slice(Unpacked& a, Unpacked& b, unsigned type, std::uint32_t* bank) {
+HWY_INLINE void multiply_slice(Unpacked& a, Unpacked& b, unsigned type, std::uint32_t* bank,
+                               const Ahead& ahead) {
     // As many accumulators as the registers hold beside two vectors of B.
     constexpr int kAtOnce = HWY_TARGET <= HWY_AVX3 ? 8 : 6;
     std::size_t row = 0;
     for (; row + kAtOnce <= a.rows; row += kAtOnce) {
+        ahead.prefetch(row, row + kAtOnce);
         rows_of_tile<kAtOnce>(a, b, row, b.rows, type, bank);
     }
+    ahead.prefetch(row, kRowsOfBank);
     for (; row + 2 <= a.rows; row += 2) {
         rows_of_tile<2>(a, b, row, b.rows, type, bank);
     }
@@ -274,7 +302,8 @@ HWY_INLINE void multiply_slice(Unpacked& a, Unpacked& b, unsigned type, std::uin
     }
 }
 
-void multiply(const Matmul& args, std::size_t k0, std::size_t steps, Scratch& s) {
+void multiply(const Matmul& args, std::size_t k0, std::size_t steps, const Ahead& ahead,
+              Scratch& s) {
     const std::size_t element = element_bytes(args.type);
     const std::uint8_t* a_from = args.a + k0 * element;
     const std::uint8_t* b_from = args.b + k0 * element;
@@ -301,21 +330,22 @@ void multiply(const Matmul& args, std::size_t k0, std::size_t steps, Scratch& s)
         unpack_b(b_from, args.b_pitch, args.type, s, *b);
     }
     if (args.n == kColumns) {
-        multiply_slice(s.a, *b, args.type, args.bank);
+        multiply_slice(s.a, *b, args.type, args.bank, ahead);
         return;
     }
     // Columns from n on are not the command's; those of B hold anything.
     for (std::size_t i = 0; i < args.m; ++i) {
         std::memcpy(s.bank + i * kColumns, args.bank + i * kColumns, 4ull * args.n);
     }
-    multiply_slice(s.a, *b, args.type, s.bank);
+    multiply_slice(s.a, *b, args.type, s.bank, ahead);
     for (std::size_t i = 0; i < args.m; ++i) {
         std::memcpy(args.bank + i * kColumns, s.bank + i * kColumns, 4ull * args.n);
     }
 }
 
-/// Products of one k and type in different banks: their slices may alternate.
-void RunGroup(const Matmul* group, std::size_t count) {
+/// Products of one k and type in different banks: their slices may alternate. `after` (or null)
+/// comes next.
+void RunGroup(const Matmul* group, std::size_t count, const Matmul* after) {
     static thread_local Scratch scratch;
     scratch.a.source = nullptr; // what it points to may have changed
     scratch.b[0].source = nullptr;
@@ -328,7 +358,15 @@ void RunGroup(const Matmul* group, std::size_t count) {
     for (std::size_t k0 = 0; k0 < group->k; k0 += kSlice) {
         const std::size_t steps = std::min<std::size_t>(kSlice, group->k - k0);
         for (std::size_t e = 0; e < count; ++e) {
-            multiply(group[e], k0, steps, scratch);
+            Ahead ahead{after, 0, 0};
+            if (e + 1 < count) {
+                ahead = {group + e + 1, k0, steps};
+            } else if (k0 + kSlice < group->k) {
+                ahead = {group, k0 + kSlice, std::min<std::size_t>(kSlice, group->k - k0 - kSlice)};
+            } else if (after != nullptr) {
+                ahead.steps = std::min<std::size_t>(kSlice, after->k);
+            }
+            multiply(group[e], k0, steps, ahead, scratch);
         }
     }
 }
@@ -352,7 +390,8 @@ void dpe_matmul_batch(const Matmul* batch, std::size_t count) {
         while (end < count && joins(batch[end])) {
             ++end;
         }
-        HWY_DYNAMIC_DISPATCH(RunGroup)(batch + first, end - first);
+        HWY_DYNAMIC_DISPATCH(RunGroup)
+        (batch + first, end - first, end < count ? batch + end : nullptr);
         first = end;
     }
 }
