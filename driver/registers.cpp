@@ -99,9 +99,9 @@ talus_status_page Registers::status() {
     return page;
 }
 
-std::uint64_t Registers::touch_clock() {
-    return transport_.bar_read64(
-        TALUS_BAR_REGISTERS, TALUS_BAR0_STATUS_PAGE + offsetof(talus_status_page, device_clock));
+void Registers::step_parked() {
+    // Not the status page: a device does not notice reads of what it lets be mapped.
+    transport_.bar_read32(TALUS_BAR_REGISTERS, TALUS_BAR0_FROZEN + FROZEN_BOOT_STATE);
 }
 
 void Registers::read_staging(std::uint64_t offset, std::span<std::byte> data) {

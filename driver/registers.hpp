@@ -28,9 +28,8 @@ class Registers {
     /// A copy of the status page; no trap and no side effect where the device lets it be mapped.
     talus_status_page status();
 
-    /// Reads the clock with a real register read: the device notices. A parked simulator steps on
-    /// to its next timer.
-    std::uint64_t touch_clock();
+    /// Reads a register, which the device notices: a parked simulator steps on to its next timer.
+    void step_parked();
 
     /// The firmware's log, oldest line first; "" if there is none.
     std::string log();

@@ -73,7 +73,7 @@ void Waiter::until(const std::function<bool()>& done, const std::string& what,
         // That is how a command that the firmware lost still meets its time-out.
         stepping = status.parked != 0 && now - began >= kParkedGrace;
         if (stepping)
-            registers_.touch_clock();
+            registers_.step_parked();
         switch (watch.observe(status.device_clock, now)) {
         case Watch::Verdict::kGoOn:
             break;
