@@ -77,8 +77,15 @@ std::string padded_text(const char (&from)[N]) {
 
 std::unique_ptr<Device> Device::open(const OpenOptions& options) {
     const Target target = resolve_target(options.device, options.sysfs);
+    OpenOptions adapted = options;
+    if (!options.transport.record.empty() || target.transport == "replay") {
+        // All that the device does has to pass through the transport, and whether a doorbell is
+        // rung must not hang on how fast either side is.
+        adapted.share_fd = false;
+        adapted.shadow = false;
+    }
     return std::make_unique<Device>(open_transport(target, options.transport), target.name,
-                                    options);
+                                    adapted);
 }
 
 Device::Device(std::unique_ptr<Transport> transport, const std::string& name,

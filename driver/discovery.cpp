@@ -202,6 +202,9 @@ Target resolve_target(const std::string& name, const std::string& sysfs) {
     if (wanted == "sim")
         return {"sim", "vfio-user", ""};
 
+    if (constexpr std::string_view kReplay = "replay:"; wanted.starts_with(kReplay))
+        return {wanted, "replay", wanted.substr(kReplay.size())};
+
     if (const auto bdf = canonical_bdf(wanted)) {
         for (const FoundDevice& device : discover(sysfs))
             if (device.bdf == *bdf)
@@ -212,9 +215,9 @@ Target resolve_target(const std::string& name, const std::string& sysfs) {
     std::error_code error;
     if (fs::is_socket(wanted, error))
         return {wanted, "vfio-user", wanted};
-    throw Error(TALUS_DRV_NOT_FOUND, "\"" + wanted +
-                                         "\" is no device: neither a BDF (0000:03:00.0), " +
-                                         "nor an existing vfio-user socket, nor \"sim\"");
+    throw Error(TALUS_DRV_NOT_FOUND,
+                "\"" + wanted + "\" is no device: neither a BDF (0000:03:00.0), " +
+                    "nor an existing vfio-user socket, nor \"sim\", nor replay:FILE");
 }
 
 } // namespace talus::driver

@@ -108,6 +108,8 @@ OpenOptions convert(const talus_drv_open_options* given) {
         for (std::string word; words >> word;)
             to.transport.simulator_args.push_back(word);
     }
+    if (const char* record = std::getenv("TALUS_RECORD"))
+        to.transport.record = record;
     to.boot = (from.flags & TALUS_DRV_OPEN_NO_BOOT) == 0;
     to.share_fd = (from.flags & TALUS_DRV_OPEN_DMA_BY_MESSAGE) == 0;
     to.shadow = from.shadow == TALUS_DRV_SHADOW_AUTO;

@@ -2,6 +2,7 @@
 
 #include "error.hpp"
 #include "locate.hpp"
+#include "recording.hpp"
 #include "vfio.hpp"
 #include "vfio_user.hpp"
 
@@ -25,6 +26,10 @@ std::unique_ptr<Transport> open_vfio(const Target& target, const TransportOption
     return std::make_unique<VfioTransport>(target.address);
 }
 
+std::unique_ptr<Transport> open_replay(const Target& target, const TransportOptions&) {
+    return std::make_unique<ReplayTransport>(target.address);
+}
+
 // The transports of this driver. A new one is a line here and a class beside VfioUserTransport.
 struct TransportEntry {
     const char* name; // Target::transport
@@ -33,6 +38,7 @@ struct TransportEntry {
 constexpr std::array kTransports = {
     TransportEntry{"vfio-user", open_vfio_user},
     TransportEntry{"vfio", open_vfio},
+    TransportEntry{"replay", open_replay},
 };
 
 } // namespace
@@ -40,8 +46,12 @@ constexpr std::array kTransports = {
 std::unique_ptr<Transport> open_transport(const Target& target, const TransportOptions& options) {
     std::string known;
     for (const TransportEntry& entry : kTransports) {
-        if (target.transport == entry.name)
-            return entry.open(target, options);
+        if (target.transport == entry.name) {
+            auto transport = entry.open(target, options);
+            if (options.record.empty() || target.transport == "replay")
+                return transport;
+            return std::make_unique<RecordingTransport>(std::move(transport), options.record);
+        }
         known += std::string(known.empty() ? "" : ", ") + entry.name;
     }
     throw Error(TALUS_DRV_UNSUPPORTED, target.name + " is reached by the transport \"" +

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -72,6 +73,12 @@ class Transport {
     /// save time and entries.
     virtual bool pins_memory() { return false; }
 
+    /// `observer` hears of every write of the device into mapped memory that passes through this
+    /// process (mapped without a file), on whatever thread serves it. Set before anything is
+    /// mapped.
+    using DmaObserver = std::function<void(std::uint64_t iova, std::span<const std::byte> data)>;
+    virtual void observe_dma(DmaObserver) {}
+
     /// Number of MSI-X vectors (of MSI's where the device has no MSI-X).
     virtual std::uint32_t irq_count() = 0;
     /// Vector `vector` signals `eventfd` from now on; -1 takes it away. The fd stays the
@@ -91,6 +98,7 @@ class Transport {
 struct TransportOptions {
     std::string simulator;                   // path of talus-sim; empty = search
     std::vector<std::string> simulator_args; // further arguments
+    std::string record;                      // file for everything that passes; empty = none
 };
 
 /// Opens the transport that `target` names. Errors: NOT_FOUND, PERMISSION, BUSY, UNSUPPORTED (no

@@ -427,10 +427,13 @@ void VfioUserTransport::serve(const vfio_user_header& header) {
     }
     std::byte* memory = range->second.pointer + offset;
     Bytes reply(bytes_of(access).begin(), bytes_of(access).end());
-    if (read)
+    if (read) {
         reply.insert(reply.end(), memory, memory + access.count);
-    else
+    } else {
         std::memcpy(memory, payload.data() + sizeof access, access.count);
+        if (dma_observer_)
+            dma_observer_(access.address, payload.subspan(sizeof access));
+    }
     answer(header, reply, 0);
 }
 

@@ -3,6 +3,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <set>
 
@@ -80,6 +85,62 @@ TEST(DriverSim, CardsOfOneProcessAreApart) {
         EXPECT_DRV_OK(talus_drv_copy_out(sessions[i]->queue, &back, dram, sizeof back));
         EXPECT_EQ(back, 1000 + i);
     }
+}
+
+// ---- Recordings ----
+
+/// What a session saw: statuses and cycles of completions, bytes, the device's name for itself.
+std::string what_is_seen(const char* device) {
+    talus_drv_open_options options = TALUS_DRV_INIT(talus_drv_open_options);
+    options.device = device;
+    Session session(options);
+    std::string seen;
+    const auto note = [&](const std::vector<talus_drv_completion>& done) {
+        for (const talus_drv_completion& each : done)
+            seen +=
+                std::to_string(each.device_status) + "/" + std::to_string(each.device_cycles) + " ";
+    };
+    note(session.run({nop(1), nop(2)}));
+    const std::uint64_t dram = session.memory(TALUS_DRV_DRAM, 4096);
+    const std::string text = "written by the host, read back from the device";
+    std::string back(text.size(), '?');
+    EXPECT_DRV_OK(talus_drv_copy_in(session.queue, dram, text.data(), text.size()));
+    EXPECT_DRV_OK(talus_drv_copy_out(session.queue, back.data(), dram, back.size()));
+    seen += back + " ";
+    note(session.run({copy(TALUS_DRV_COPY_D2D, 0, 0, 64), nop(3)}));
+    note(session.run({launch(session.load(kernel_that_returns()))}));
+    talus_drv_device_info info = TALUS_DRV_INIT(talus_drv_device_info);
+    EXPECT_DRV_OK(talus_drv_get_info(session.device, &info));
+    return seen + info.product + " " + info.serial;
+}
+
+TEST(DriverSim, RecordingReplaysWithoutTheDevice) {
+    const std::string file = testing::TempDir() + "talus-recording-" + std::to_string(getpid());
+    setenv("TALUS_RECORD", file.c_str(), 1);
+    const std::string recorded = what_is_seen("sim");
+    unsetenv("TALUS_RECORD");
+    EXPECT_NE(recorded.find("written by the host, read back"), std::string::npos);
+    const std::string replay = "replay:" + file;
+    EXPECT_EQ(what_is_seen(replay.c_str()), recorded);
+
+    // A driver that does something else is told where.
+    std::ifstream in(file);
+    std::string changed((std::istreambuf_iterator<char>(in)), {});
+    const std::size_t doing = changed.find(" bar_write32 ");
+    ASSERT_NE(doing, std::string::npos);
+    changed[doing + 1] = 'X';
+    std::ofstream(file, std::ios::trunc) << changed;
+    talus_drv_open_options options = TALUS_DRV_INIT(talus_drv_open_options);
+    options.device = replay.c_str();
+    talus_drv_device* device = nullptr;
+    EXPECT_EQ(talus_drv_open(&options, &device), TALUS_DRV_PROTOCOL);
+    EXPECT_NE(std::string(talus_drv_last_error()).find("has left the recording: line "),
+              std::string::npos)
+        << talus_drv_last_error();
+    std::ofstream(file, std::ios::trunc) << "something else\n";
+    EXPECT_EQ(talus_drv_open(&options, &device), TALUS_DRV_PROTOCOL);
+    std::remove(file.c_str());
+    EXPECT_EQ(talus_drv_open(&options, &device), TALUS_DRV_NOT_FOUND);
 }
 
 TEST(DriverSim, OneClientAfterAnother) {
