@@ -50,6 +50,9 @@ struct Arguments {
     std::vector<std::string> capabilities;
     std::uint64_t serial = 0x7a15000000000001ull; ///< of the first card; the next have the next
     unsigned devices = 1;
+    std::string host_clock = "parked";
+    std::string host_log;
+    std::string replay;
     bool trace_commands = false;
     bool verbose = false;
 };
@@ -170,6 +173,9 @@ class Card {
         options.rom = load_elf_image(rom.string(), TALUS_ROM_BASE, TALUS_ROM_SIZE);
         options.serial = serial_;
         options.uart_path = numbered(arguments.uart, arguments, number);
+        options.free_host_clock = arguments.host_clock == "free";
+        options.host_log = numbered(arguments.host_log, arguments, number);
+        options.replay = numbered(arguments.replay, arguments, number);
         options.trace_commands = arguments.trace_commands;
         for (const std::string& capability : arguments.capabilities) {
             options.shadow = capability == "shadow=on";
@@ -260,6 +266,18 @@ int main(int argc, char** argv) {
            "UART file: NAME.0, NAME.1...")
         ->check(CLI::Range(1, 16))
         ->needs(socket);
+    app.add_option(
+           "--host-clock", arguments.host_clock,
+           "parked: host writes are taken when the device rests, so that cycle counts are the "
+           "same on every run (default); free: as they come, so that queues overlap")
+        ->check(CLI::IsMember({"parked", "free"}));
+    app.add_option("--host-log", arguments.host_log,
+                   "Write down what the host did and when, for --replay");
+    app.add_option(
+           "--replay", arguments.replay,
+           "Take the host's writes at the clocks of this log of --host-log; the same program, "
+           "run again, then takes the same cycles")
+        ->excludes("--host-clock");
     app.add_flag("--trace-commands", arguments.trace_commands,
                  "Log every admitted batch and every completion with its clocks");
     bare::Options bare_options;
@@ -270,6 +288,12 @@ int main(int argc, char** argv) {
     CLI11_PARSE(app, argc, argv);
     if (arguments.socket.empty() && arguments.fd < 0 && bare_options.elf.empty()) {
         fmt::print(stderr, "talus-sim: one of --socket, --fd and --elf is needed; see --help\n");
+        return kExitSetup;
+    }
+    if (!arguments.host_log.empty() && arguments.host_clock != "free" && arguments.replay.empty()) {
+        fmt::print(stderr,
+                   "talus-sim: --host-log needs --host-clock free; with a parked clock every "
+                   "run is the same anyway\n");
         return kExitSetup;
     }
     try {

@@ -85,8 +85,12 @@ class EventQueue {
             pop();
         }
         now_ = event.time;
+        ++executed_;
         units_[event.unit].sink->on_event(event);
     }
+
+    /// Events that have run since construction; a reset does not set it back.
+    std::uint64_t executed() const { return executed_; }
 
     /// Moves global time over a span without events. Never backwards, never past an event.
     void advance_to(Cycle time) {
@@ -168,6 +172,7 @@ class EventQueue {
     Event timer_{kNever, 0, 0, 0, 0, 0};
     Cycle now_ = 0;
     std::uint64_t next_seq_ = 0;
+    std::uint64_t executed_ = 0;
 };
 
 } // namespace talus::sim

@@ -6,6 +6,8 @@
 #include <exception>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "talus/hw/pci.h"
 #include "talus/hw/queue.h"
 
@@ -19,6 +21,9 @@ namespace {
 constexpr std::chrono::microseconds kSpin{60};
 /// A sleeping device wakes this often to look for a host that does not ring.
 constexpr std::chrono::microseconds kNap{100000};
+/// A replay waits this long for what was recorded while the host offers something else: well below
+/// the 5 s after which a driver takes a standing clock for a lost device.
+constexpr std::chrono::seconds kReplayPatience{2};
 /// Ticks of background timers that an admission steps over at most, looking for a quiet span.
 constexpr unsigned kMaxSteps = 64;
 
@@ -63,6 +68,13 @@ Device::Device(DeviceOptions options, Diagnostics& diagnostics)
         uart_.open(options_.uart_path);
     }
     queue_engine_.trace(options_.trace_commands);
+    if (!options_.host_log.empty()) {
+        host_log_ = std::make_unique<AdmissionLog>(options_.host_log);
+    }
+    if (!options_.replay.empty()) {
+        options_.free_host_clock = true;
+        replay_ = std::make_unique<AdmissionReplay>(options_.replay);
+    }
     reset_device();
 }
 
@@ -203,15 +215,20 @@ bool Device::serve_requests() {
     if ((inbox_.pending() & ~HostInbox::kPolled) == 0) {
         return true;
     }
-    const std::uint32_t requests =
-        inbox_.take(HostInbox::kStop | HostInbox::kFunctionReset | HostInbox::kFundamentalReset);
-    if ((requests & HostInbox::kStop) != 0) {
+    if (inbox_.take(HostInbox::kStop) != 0) {
         return false;
     }
+    if (replay_ != nullptr) {
+        return true; // resets have their recorded places
+    }
+    const std::uint32_t requests =
+        inbox_.take(HostInbox::kFunctionReset | HostInbox::kFundamentalReset);
     if ((requests & HostInbox::kFundamentalReset) != 0) {
+        note(Admission::Kind::kFundamentalReset);
         diagnostics_.info("fundamental reset: back to ROM");
         reset_device();
     } else if ((requests & HostInbox::kFunctionReset) != 0) {
+        note(Admission::Kind::kFunctionReset);
         reset_function();
     }
     return true;
@@ -219,10 +236,13 @@ bool Device::serve_requests() {
 
 void Device::run_events() {
     // In portions, so that requests and the status page are looked after.
-    for (unsigned count = 0; count < 256 && !events_.empty(); ++count) {
+    for (unsigned count = 0; count < 256 && !events_.empty() && !replay_due(); ++count) {
         events_.run_next();
     }
     tick_fresh_ = false;
+    if (options_.free_host_clock && !events_.empty()) {
+        admit_while_running();
+    }
     if (events_.now() >= next_publish_) {
         publish_clock();
     }
@@ -287,66 +307,71 @@ void Device::scrub_tenant_memory() {
 
 void Device::park() {
     publish_clock();
-    if (grid_.check_deadlock(events_.now()) || admit_host_write() || admit_shadow()) {
+    const bool recorded = replay_ != nullptr;
+    if (grid_.check_deadlock(events_.now()) ||
+        (!recorded && (admit_host_write() || admit_shadow()))) {
         host_interface_.set_parked(false);
         tick_fresh_ = false;
         return;
     }
     host_interface_.set_parked(true);
-    if (inbox_.take(HostInbox::kPolled) != 0) {
-        step_to_timer();
-        return;
+    if (host_log_ != nullptr) {
+        host_log_->flush();
     }
-    sleep_until_host_acts();
+    if (recorded) {
+        replay_next();
+    } else if (inbox_.take(HostInbox::kPolled) != 0) {
+        note(Admission::Kind::kPoll);
+        step_to_timer();
+    } else {
+        sleep_until_host_acts();
+    }
 }
 
 bool Device::admit_host_write() {
     HostWrite write{};
     while (inbox_.pop(write)) {
-        switch (write.kind) {
-        case HostWrite::Kind::kFrozen:
-            if (write.index == FROZEN_MB_COMMAND) {
-                align_for_admission();
-            }
-            if (host_interface_.admit_frozen(events_.now(), write.index, write.value)) {
-                return true;
-            }
-            break;
-        case HostWrite::Kind::kController:
-            if (write.index == CTRL_ENABLE) {
-                align_for_admission();
-            }
-            if (host_interface_.admit_controller(events_.now(), write.index, write.value)) {
-                return true;
-            }
-            break;
-        case HostWrite::Kind::kSqTail:
-            // Of a shadowed queue it only wakes: its values come in the order of the shadow page.
-            if (!queue_engine_.shadowed(write.index)) {
-                align_for_admission();
-                queue_engine_.admit_tail(events_.now(), write.index, write.value);
-                if (!events_.empty()) {
-                    return true;
-                }
-            }
-            break;
-        case HostWrite::Kind::kCqHead:
-            // Takes no time of its own: it frees entries. Only where completions wait for them
-            // does something begin.
-            if (!queue_engine_.shadowed(write.index)) {
-                if (queue_engine_.waits_for_host(write.index)) {
-                    align_for_admission();
-                }
-                queue_engine_.set_cq_head(events_.now(), write.index, write.value);
-                if (!events_.empty()) {
-                    return true;
-                }
-            }
-            break;
+        if (apply(write)) {
+            return true;
         }
         if ((inbox_.pending() & ~HostInbox::kPolled) != 0) {
             return false; // a reset overtakes what is left
         }
+    }
+    return false;
+}
+
+/// true: something began.
+bool Device::apply(const HostWrite& write) {
+    const bool doorbell =
+        write.kind == HostWrite::Kind::kSqTail || write.kind == HostWrite::Kind::kCqHead;
+    if (doorbell && queue_engine_.shadowed(write.index)) {
+        return false; // it only wakes: its values come in the order of the shadow page
+    }
+    note(Admission::kind_of(write.kind), write.index, write.value);
+    switch (write.kind) {
+    case HostWrite::Kind::kFrozen:
+        if (write.index == FROZEN_MB_COMMAND) {
+            align_for_admission();
+        }
+        return host_interface_.admit_frozen(events_.now(), write.index, write.value);
+    case HostWrite::Kind::kController:
+        if (write.index == CTRL_ENABLE) {
+            align_for_admission();
+        }
+        return host_interface_.admit_controller(events_.now(), write.index, write.value);
+    case HostWrite::Kind::kSqTail:
+        align_for_admission();
+        queue_engine_.admit_tail(events_.now(), write.index, write.value);
+        return !events_.empty();
+    case HostWrite::Kind::kCqHead:
+        // Takes no time of its own: it frees entries. Only where completions wait for them does
+        // something begin.
+        if (queue_engine_.waits_for_host(write.index)) {
+            align_for_admission();
+        }
+        queue_engine_.set_cq_head(events_.now(), write.index, write.value);
+        return !events_.empty();
     }
     return false;
 }
@@ -356,6 +381,7 @@ bool Device::admit_shadow() {
         return false;
     }
     if (queue_engine_.poll_shadow_heads()) {
+        note(Admission::Kind::kShadowHeads);
         align_for_admission();
         queue_engine_.resume_posting(events_.now());
         return true;
@@ -365,9 +391,148 @@ bool Device::admit_shadow() {
     if (!queue_engine_.poll_shadow(qid, tail)) {
         return false;
     }
+    note(Admission::Kind::kShadowTail, qid, tail);
     align_for_admission();
     queue_engine_.admit_tail(events_.now(), qid, tail);
     return !events_.empty();
+}
+
+// --- a free host clock ---------------------------------------------------------------------------
+
+void Device::note(Admission::Kind kind, std::uint32_t index, std::uint32_t value) {
+    if (host_log_ != nullptr) {
+        host_log_->add({events_.executed(), events_.now(), kind, index, value});
+    }
+}
+
+void Device::admit_while_running() {
+    if (replay_ != nullptr) {
+        if (replay_due()) {
+            replay_next();
+        }
+        return;
+    }
+    inbox_.take(HostInbox::kPolled); // time moves anyway
+    admit_host_write();
+    admit_shadow();
+}
+
+bool Device::replay_due() const {
+    return replay_ != nullptr && !replay_->empty() && replay_->next().event <= events_.executed();
+}
+
+bool Device::interrupted() const {
+    return replay_ != nullptr ? replay_due() : (inbox_.pending() & ~HostInbox::kPolled) != 0;
+}
+
+/// Waits until the host has done what was recorded next, and admits it. In portions of a
+/// millisecond, so that the simulator can be stopped meanwhile.
+void Device::replay_next() {
+    if (replay_->empty()) {
+        end_replay("the recorded admissions have all been repeated");
+        return;
+    }
+    const Admission admission = replay_->next();
+    if (admission.event != events_.executed() || admission.clock != events_.now()) {
+        end_replay(fmt::format("the run departs from the recorded one before {}: another firmware, "
+                               "configuration, kernel or program",
+                               admission.text()));
+        return;
+    }
+    if (!replay_arrived(admission)) {
+        const auto now = std::chrono::steady_clock::now();
+        replay_waits_since_ = std::min(replay_waits_since_, now);
+        unsigned qid = 0;
+        std::uint32_t tail = 0;
+        if (replay_ != nullptr && now - replay_waits_since_ > kReplayPatience &&
+            queue_engine_.shadow_active() && queue_engine_.poll_shadow(qid, tail)) {
+            end_replay(fmt::format("queue {} has entries up to {}, and {} does not come", qid, tail,
+                                   admission.text()));
+            return;
+        }
+        if (queue_engine_.shadow_active()) {
+            queue_engine_.request_doorbells();
+        }
+        inbox_.wait(std::chrono::milliseconds(1));
+        return;
+    }
+    replay_->pop();
+    replay_waits_since_ = std::chrono::steady_clock::time_point::max();
+    host_interface_.set_parked(false);
+    apply_recorded(admission);
+}
+
+bool Device::replay_arrived(const Admission& admission) {
+    std::uint32_t tail = 0;
+    HostWrite write{};
+    switch (admission.kind) {
+    case Admission::Kind::kPoll:
+        return true;
+    case Admission::Kind::kShadowTail:
+        return queue_engine_.poll_shadow_of(admission.index, tail) && tail == admission.value;
+    case Admission::Kind::kShadowHeads:
+        return queue_engine_.poll_shadow_heads();
+    case Admission::Kind::kFunctionReset:
+        return inbox_.take(HostInbox::kFunctionReset) != 0;
+    case Admission::Kind::kFundamentalReset:
+        return inbox_.take(HostInbox::kFundamentalReset) != 0;
+    default:
+        break;
+    }
+    while (inbox_.pop(write)) {
+        const bool doorbell =
+            write.kind == HostWrite::Kind::kSqTail || write.kind == HostWrite::Kind::kCqHead;
+        if (doorbell && queue_engine_.shadowed(write.index)) {
+            continue;
+        }
+        if (Admission::kind_of(write.kind) != admission.kind || write.index != admission.index ||
+            write.value != admission.value) {
+            end_replay(fmt::format("the host wrote {:#x} to register {}, but {} was recorded",
+                                   write.value, write.index, admission.text()));
+            apply(write);
+            return false;
+        }
+        return true;
+    }
+    return false;
+}
+
+void Device::apply_recorded(const Admission& admission) {
+    switch (admission.kind) {
+    case Admission::Kind::kPoll:
+        note(admission.kind);
+        step_to_timer();
+        break;
+    case Admission::Kind::kShadowTail:
+        note(admission.kind, admission.index, admission.value);
+        queue_engine_.admit_tail(events_.now(), admission.index, admission.value);
+        break;
+    case Admission::Kind::kShadowHeads:
+        note(admission.kind);
+        queue_engine_.resume_posting(events_.now());
+        break;
+    case Admission::Kind::kFunctionReset:
+        note(admission.kind);
+        reset_function();
+        break;
+    case Admission::Kind::kFundamentalReset:
+        note(admission.kind);
+        reset_device();
+        break;
+    default:
+        apply({static_cast<HostWrite::Kind>(admission.kind), admission.index, admission.value});
+        break;
+    }
+}
+
+void Device::end_replay(const std::string& why) {
+    const bool whole = replay_->empty();
+    replay_.reset();
+    if (whole) {
+        diagnostics_.info("replay ends: {}; the host clock is free from here", why);
+    } else {
+        diagnostics_.host("replay ends early: {}; the host clock is free from here", why);
+    }
 }
 
 void Device::step_to_timer() {
@@ -376,7 +541,7 @@ void Device::step_to_timer() {
     }
     last_tick_ = events_.background_timer();
     events_.run_next();
-    while (!events_.empty() && (inbox_.pending() & ~HostInbox::kPolled) == 0) {
+    while (!events_.empty() && !interrupted()) {
         events_.run_next();
     }
     tick_fresh_ = true;
@@ -384,6 +549,9 @@ void Device::step_to_timer() {
 }
 
 void Device::align_for_admission() {
+    if (options_.free_host_clock) {
+        return; // counts are not to be the same on every run
+    }
     const Cycle wait = options_.config.sim.admission_clocks;
     const auto target = [&] {
         return tick_fresh_ ? std::max(last_tick_ + wait, events_.now()) : events_.now() + wait;

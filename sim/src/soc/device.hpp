@@ -18,6 +18,7 @@
 #define TALUS_SIM_SOC_DEVICE_HPP
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -31,6 +32,7 @@
 #include "../mem/fabric.hpp"
 #include "../pci/device_model.hpp"
 #include "../pci/shared_bar_memory.hpp"
+#include "admissions.hpp"
 #include "clint.hpp"
 #include "cores.hpp"
 #include "dma_engine.hpp"
@@ -55,7 +57,12 @@ struct DeviceOptions {
     std::vector<std::uint8_t> rom;
     bool shadow = true; ///< TALUS_CAP_SHADOW: shadow doorbells are offered
     std::uint64_t serial = 0;
-    std::string uart_path;       ///< empty: UART lines go to the log
+    std::string uart_path; ///< empty: UART lines go to the log
+    /// false: host writes are admitted when the device is parked; true: as they come, so that
+    /// queues overlap in device time, and cycle counts depend on the host's speed.
+    bool free_host_clock = false;
+    std::string host_log;        ///< with free_host_clock: AdmissionLog's file; empty: none
+    std::string replay;          ///< AdmissionReplay's file: its admissions first; empty: none
     bool trace_commands = false; ///< one line per admission and per completion
 };
 
@@ -94,6 +101,15 @@ class Device final : public PciDeviceModel {
     void reset_function();
     void scrub_tenant_memory();
     void park();
+    void admit_while_running();
+    void note(Admission::Kind kind, std::uint32_t index = 0, std::uint32_t value = 0);
+    bool replay_due() const; ///< the next recorded admission comes before the next event
+    void replay_next();
+    bool replay_arrived(const Admission& admission);
+    void apply_recorded(const Admission& admission);
+    void end_replay(const std::string& why);
+    bool interrupted() const; ///< something waits that a step to a timer must not run past
+    bool apply(const HostWrite& write);
     bool admit_host_write();
     bool admit_shadow();
     void align_for_admission();
@@ -128,6 +144,10 @@ class Device final : public PciDeviceModel {
     SystemBus bus_;
 
     HostInbox inbox_;
+    std::unique_ptr<AdmissionLog> host_log_;
+    std::unique_ptr<AdmissionReplay> replay_; ///< null: none, or at its end
+    std::chrono::steady_clock::time_point replay_waits_since_ =
+        std::chrono::steady_clock::time_point::max(); ///< max(): it does not
     Cycle next_publish_ = 0;
     bool tick_fresh_ = false; ///< nothing but the handler of the tick at last_tick_ has run since
     Cycle last_tick_ = 0;

@@ -291,31 +291,41 @@ bool QueueEngine::poll_shadow(unsigned& qid_out, std::uint32_t& tail_out) {
         return false; // unmapped for now: the host will say so by a reset or a doorbell
     }
     for (unsigned qid = 1; qid < TALUS_MAX_QUEUES; ++qid) {
-        const Queue& queue = queues_[qid];
-        const std::uint32_t tail = words[2 * qid];
-        if (!shadowed(qid) || tail == queue.tail || tail >= queue.entries) {
-            continue;
+        if (shadow_batch(qid, words[2 * qid], tail_out)) {
+            qid_out = qid;
+            return true;
         }
-        // One batch: up to and including the first entry that ends one. The entries themselves are
-        // fetched later, as after any doorbell; this look is the model's own and costs no time.
-        std::uint32_t end = queue.tail;
-        while (end != tail) {
-            const std::uint64_t iova = queue.sq_iova + std::uint64_t{end} * TALUS_SQE_BYTES;
-            end = (end + 1) % queue.entries;
-            std::uint8_t head[2] = {0, TALUS_SQE_BATCH_END};
-            if (host_->dma_read(iova, head, sizeof head) != DmaStatus::kOk) {
-                end = tail;
-                break; // the fetch will find the same and stop the queue
-            }
-            if ((head[1] & TALUS_SQE_BATCH_END) != 0) {
-                break;
-            }
-        }
-        qid_out = qid;
-        tail_out = end;
-        return true;
     }
     return false;
+}
+
+bool QueueEngine::poll_shadow_of(unsigned qid, std::uint32_t& tail_out) {
+    std::uint32_t tail = 0;
+    return qid < TALUS_MAX_QUEUES && shadowed(qid) &&
+           host_->load32(shadow_iova_ + 4 * (2 * qid), tail) == DmaStatus::kOk &&
+           shadow_batch(qid, tail, tail_out);
+}
+
+/// One batch of what the host has put up to `tail`: to and including the first entry that ends one.
+/// The entries themselves are fetched later, as after any doorbell; this look is the model's own
+/// and costs no time.
+bool QueueEngine::shadow_batch(unsigned qid, std::uint32_t tail, std::uint32_t& end) {
+    const Queue& queue = queues_[qid];
+    if (!shadowed(qid) || tail == queue.tail || tail >= queue.entries) {
+        return false;
+    }
+    end = queue.tail;
+    while (end != tail) {
+        const std::uint64_t iova = queue.sq_iova + std::uint64_t{end} * TALUS_SQE_BYTES;
+        end = (end + 1) % queue.entries;
+        std::uint8_t head[2] = {0, TALUS_SQE_BATCH_END};
+        if (host_->dma_read(iova, head, sizeof head) != DmaStatus::kOk) {
+            end = tail; // the fetch will find the same and stop the queue
+        } else if ((head[1] & TALUS_SQE_BATCH_END) != 0) {
+            break;
+        }
+    }
+    return true;
 }
 
 void QueueEngine::load_shadow_head(Queue& queue, unsigned qid) {

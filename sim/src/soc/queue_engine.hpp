@@ -51,6 +51,8 @@ class QueueEngine final : public RegisterBlock, public EventSink {
     /// Reads the shadow page. true: some queue has entries that were not admitted yet: `qid`, and
     /// `tail` just behind the first entry with TALUS_SQE_BATCH_END (or the host's tail).
     bool poll_shadow(unsigned& qid, std::uint32_t& tail);
+    /// The same of one queue.
+    bool poll_shadow_of(unsigned qid, std::uint32_t& tail);
     /// Asks the host to ring BAR2 for what poll_shadow() has not seen. Poll once more afterwards,
     /// before sleeping: the host may have stored its tail before it could see this.
     void request_doorbells();
@@ -118,6 +120,7 @@ class QueueEngine final : public RegisterBlock, public EventSink {
     void post(Cycle now, unsigned qid);
     void posted(Cycle now, unsigned qid);
     void finish_slot(Cycle now, std::uint32_t slot);
+    bool shadow_batch(unsigned qid, std::uint32_t tail, std::uint32_t& end);
     void load_shadow_head(Queue& queue, unsigned qid);
     void store_event_indices(bool ring);
     void fail_queue(unsigned qid, const char* action, DmaStatus status);

@@ -13,13 +13,26 @@
 
 namespace talus::driver_sim {
 
-SimProcess::SimProcess(bool publish, unsigned devices) {
+SimProcess::SimProcess(bool publish, const std::vector<std::string>& arguments, unsigned devices) {
     char name[] = "/tmp/talus-driver-sim-XXXXXX";
     if (mkdtemp(name) == nullptr)
         throw std::runtime_error("mkdtemp");
     folder_ = name;
     socket_ = folder_ + "/socket";
     sysfs_ = folder_ + "/sysfs";
+    std::vector<std::string> words{TALUS_TEST_SIM, "--socket", socket_, "--devices",
+                                   std::to_string(devices)};
+    if (publish)
+        words.insert(words.end(), {"--sysfs", sysfs_});
+    for (std::string word : arguments) {
+        if (const std::size_t at = word.find('@'); at != std::string::npos)
+            word.replace(at, 1, folder_);
+        words.push_back(word);
+    }
+    std::vector<char*> argv;
+    for (std::string& word : words)
+        argv.push_back(word.data());
+    argv.push_back(nullptr);
     std::array<int, 2> pipe_ends{};
     if (pipe(pipe_ends.data()) != 0)
         throw std::runtime_error("pipe");
@@ -28,13 +41,7 @@ SimProcess::SimProcess(bool publish, unsigned devices) {
         dup2(pipe_ends[1], STDOUT_FILENO);
         close(pipe_ends[0]);
         close(pipe_ends[1]);
-        const std::string count = std::to_string(devices);
-        std::vector<const char*> arguments{TALUS_TEST_SIM, "--socket", socket_.c_str(), "--devices",
-                                           count.c_str()};
-        if (publish)
-            arguments.insert(arguments.end(), {"--sysfs", sysfs_.c_str()});
-        arguments.push_back(nullptr);
-        execv(TALUS_TEST_SIM, const_cast<char* const*>(arguments.data()));
+        execv(TALUS_TEST_SIM, argv.data());
         _exit(127);
     }
     close(pipe_ends[1]);

@@ -7,6 +7,7 @@
 
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace talus::driver_sim {
 
@@ -15,14 +16,17 @@ using namespace talus::device_test;
 /// A talus-sim on a socket of its own, whose process the test knows.
 class SimProcess {
   public:
-    /// With several devices their sockets are socket() + ".0", ".1"...
-    explicit SimProcess(bool publish = false, unsigned devices = 1);
+    /// `arguments` follow `--socket PATH`; "@" in them stands for the process's own folder.
+    /// With several devices the sockets are socket() + ".0", ".1"...
+    explicit SimProcess(bool publish = false, const std::vector<std::string>& arguments = {},
+                        unsigned devices = 1);
     ~SimProcess();
     SimProcess(const SimProcess&) = delete;
     SimProcess& operator=(const SimProcess&) = delete;
 
     const std::string& socket() const { return socket_; }
     const std::string& sysfs() const { return sysfs_; }
+    const std::string& folder() const { return folder_; }
     pid_t pid() const { return pid_; }
     void signal(int number);
     talus_drv_open_options options() const;

@@ -57,7 +57,7 @@ TEST(DriverSim, PublishedDeviceIsFoundAndOpened) {
 
 TEST(DriverSim, CardsOfOneProcessAreApart) {
     constexpr unsigned kCards = 4;
-    const SimProcess sim(true, kCards);
+    const SimProcess sim(true, {}, kCards);
     std::size_t count = 0;
     std::vector<talus_drv_found> found(kCards);
     ASSERT_DRV_OK(talus_drv_discover(sim.sysfs().c_str(), found.data(), kCards, &count));
