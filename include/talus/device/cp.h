@@ -123,8 +123,19 @@ TALUS_INLINE void talus_mlu_copy(unsigned context, uint32_t row_bytes, uint32_t 
     TALUS_CP_ENQUEUE(TALUS_MLU_COPY, context, TALUS_PAIR(row_bytes, rows), 0);
 }
 TALUS_INLINE void talus_mlu_transpose(unsigned context, uint32_t columns, uint32_t rows,
-                                      uint32_t element_bytes) {
-    TALUS_CP_ENQUEUE(TALUS_MLU_TRANSPOSE, context, TALUS_PAIR(columns, rows), element_bytes);
+                                      uint32_t element_bits) {
+    TALUS_CP_ENQUEUE(TALUS_MLU_TRANSPOSE, context, TALUS_PAIR(columns, rows), element_bits);
+}
+/* and w3 second source, w4 pair(second source pitch, 0) */
+TALUS_INLINE void talus_mlu_concat(unsigned context, uint32_t first_columns,
+                                   uint32_t second_columns, uint32_t rows, uint32_t element_bits) {
+    TALUS_CP_ENQUEUE(TALUS_MLU_CONCAT, context, TALUS_PAIR(first_columns, rows),
+                     TALUS_PAIR(second_columns, element_bits));
+}
+TALUS_INLINE void talus_mlu_reshape(unsigned context, uint32_t columns, uint32_t rows,
+                                    uint32_t new_columns, uint32_t element_bits) {
+    TALUS_CP_ENQUEUE(TALUS_MLU_RESHAPE, context, TALUS_PAIR(columns, rows),
+                     TALUS_PAIR(new_columns, element_bits));
 }
 TALUS_INLINE void talus_mlu_fill(unsigned context, uint32_t row_bytes, uint32_t rows,
                                  uint8_t value) {
@@ -145,6 +156,13 @@ TALUS_INLINE void talus_dpe_matmul_sequence(unsigned context, uint32_t m, uint32
     TALUS_CP_ENQUEUE_SEQUENCE(TALUS_DPE_MATMUL, context, TALUS_PAIR(m | n << 16, k),
                               bank | accumulate << 8 | (uint32_t)type << 16);
 }
+/* the same with B in the 2:4 format; k a multiple of 4 */
+TALUS_INLINE void talus_dpe_matmul_sparse(unsigned context, uint32_t m, uint32_t n, uint32_t k,
+                                          uint32_t bank, uint32_t accumulate,
+                                          enum talus_cp_type type) {
+    TALUS_CP_ENQUEUE(TALUS_DPE_MATMUL_SPARSE, context, TALUS_PAIR(m | n << 16, k),
+                     bank | accumulate << 8 | (uint32_t)type << 16);
+}
 
 #define TALUS_RE_LOAD_ZERO 0u
 #define TALUS_RE_LOAD_ROW 1u  /* one row of n values for all rows */
@@ -154,11 +172,54 @@ TALUS_INLINE void talus_re_load(unsigned context, uint32_t m, uint32_t n, uint32
                                 uint32_t mode) {
     TALUS_CP_ENQUEUE(TALUS_RE_LOAD, context, TALUS_PAIR(m | n << 16, 0), bank | mode << 8);
 }
-/* w0 destination, w2 pair(0, destination pitch) */
+/* w0 destination, w2 pair(0, destination pitch); range = TALUS_RE_RANGE_* */
+TALUS_INLINE void talus_re_store_ranged(unsigned context, uint32_t m, uint32_t n, uint32_t bank,
+                                        enum talus_se_function function, enum talus_cp_type type,
+                                        uint32_t range) {
+    TALUS_CP_ENQUEUE(TALUS_RE_STORE, context, TALUS_PAIR(m | n << 16, 0),
+                     bank | (uint32_t)function << 8 | (uint32_t)type << 16 | range << 24);
+}
 TALUS_INLINE void talus_re_store(unsigned context, uint32_t m, uint32_t n, uint32_t bank,
                                  enum talus_se_function function, enum talus_cp_type type) {
-    TALUS_CP_ENQUEUE(TALUS_RE_STORE, context, TALUS_PAIR(m | n << 16, 0),
-                     bank | (uint32_t)function << 8 | (uint32_t)type << 16);
+    talus_re_store_ranged(context, m, n, bank, function, type, TALUS_RE_RANGE_OFF);
+}
+/* and w1 row scales, w3 column scales */
+TALUS_INLINE void talus_re_store_dequantized(unsigned context, uint32_t m, uint32_t n,
+                                             uint32_t bank, enum talus_se_function function,
+                                             enum talus_cp_type type, uint32_t range) {
+    TALUS_CP_ENQUEUE(TALUS_RE_STORE_DEQUANTIZED, context, TALUS_PAIR(m | n << 16, 0),
+                     bank | (uint32_t)function << 8 | (uint32_t)type << 16 | range << 24);
+}
+/* w1 source, w2 pair(source pitch, 0); rows up to 32; range = START or WIDEN */
+TALUS_INLINE void talus_re_range(unsigned context, uint32_t elements, uint32_t rows, uint32_t bank,
+                                 enum talus_cp_type type, uint32_t range) {
+    TALUS_CP_ENQUEUE(TALUS_RE_RANGE, context, TALUS_PAIR(elements, rows),
+                     bank | range << 8 | (uint32_t)type << 16);
+}
+/* w0 destination: m talus_row_range */
+TALUS_INLINE void talus_re_range_store(unsigned context, uint32_t m, uint32_t bank) {
+    TALUS_CP_ENQUEUE(TALUS_RE_RANGE_STORE, context, TALUS_PAIR(m, 0), bank);
+}
+/* Reduction network; no operands, so any context. direction = TALUS_RE_DOWN or TALUS_RE_RIGHT */
+TALUS_INLINE void talus_re_send_sums(unsigned context, uint32_t m, uint32_t n, uint32_t bank,
+                                     uint32_t direction) {
+    TALUS_CP_ENQUEUE(TALUS_RE_SEND, context, TALUS_PAIR(m | n << 16, 0),
+                     bank | TALUS_RE_SUMS << 8 | direction << 16);
+}
+TALUS_INLINE void talus_re_receive_sums(unsigned context, uint32_t m, uint32_t n, uint32_t bank,
+                                        uint32_t direction, enum talus_cp_type type) {
+    TALUS_CP_ENQUEUE(TALUS_RE_RECEIVE, context, TALUS_PAIR(m | n << 16, 0),
+                     bank | TALUS_RE_SUMS << 8 | direction << 16 | (uint32_t)type << 24);
+}
+TALUS_INLINE void talus_re_send_ranges(unsigned context, uint32_t m, uint32_t bank,
+                                       uint32_t direction) {
+    TALUS_CP_ENQUEUE(TALUS_RE_SEND, context, TALUS_PAIR(m | 1u << 16, 0),
+                     bank | TALUS_RE_RANGES << 8 | direction << 16);
+}
+TALUS_INLINE void talus_re_receive_ranges(unsigned context, uint32_t m, uint32_t bank,
+                                          uint32_t direction) {
+    TALUS_CP_ENQUEUE(TALUS_RE_RECEIVE, context, TALUS_PAIR(m | 1u << 16, 0),
+                     bank | TALUS_RE_RANGES << 8 | direction << 16);
 }
 
 /* --- SIMD engine: w0 destination, w1 source, w2 pair(source pitch, destination pitch)
@@ -180,6 +241,17 @@ TALUS_INLINE void talus_se_binary(unsigned context, uint32_t elements, uint32_t 
 TALUS_INLINE void talus_se_scale(unsigned context, uint32_t elements, uint32_t rows,
                                  enum talus_cp_type source, enum talus_cp_type destination) {
     TALUS_CP_ENQUEUE(TALUS_SE_SCALE, context, TALUS_PAIR(elements, rows),
+                     (uint32_t)source << 8 | (uint32_t)destination << 16);
+}
+/* and w3 row scales, one talus_row_scale per row */
+TALUS_INLINE void talus_se_quantize(unsigned context, uint32_t elements, uint32_t rows,
+                                    enum talus_cp_type source, enum talus_cp_type destination) {
+    TALUS_CP_ENQUEUE(TALUS_SE_QUANTIZE, context, TALUS_PAIR(elements, rows),
+                     (uint32_t)source << 8 | (uint32_t)destination << 16);
+}
+TALUS_INLINE void talus_se_dequantize(unsigned context, uint32_t elements, uint32_t rows,
+                                      enum talus_cp_type source, enum talus_cp_type destination) {
+    TALUS_CP_ENQUEUE(TALUS_SE_DEQUANTIZE, context, TALUS_PAIR(elements, rows),
                      (uint32_t)source << 8 | (uint32_t)destination << 16);
 }
 /* w0 destination row, w1 source rows, w2 pair(source pitch, 0); pool = TALUS_SE_POOL_* */

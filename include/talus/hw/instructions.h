@@ -114,7 +114,9 @@ enum talus_cp_type { TALUS_CP_TYPES(TALUS_ENUM_VALUE) TALUS_CP_TYPE_LAST = 15 };
 #define TALUS_PAIR(low, high) ((uint64_t)(uint32_t)(low) | ((uint64_t)(uint32_t)(high) << 32))
 
 /* ---- custom-0 sheets. X(name, unit, funct7, rs1, rs2, context words, completion and rounding) ------
- * Rows and bytes are > 0 unless a sheet says otherwise. "pair(a, b)" is TALUS_PAIR. Pitches in bytes. */
+ * Rows and bytes are > 0 unless a sheet says otherwise. "pair(a, b)" is TALUS_PAIR. Pitches in bytes.
+ * 4-bit elements: the even one of a byte is the lower half; rows begin at a byte, and the half of a
+ * row's last byte that no element takes is written as 0. */
 #define TALUS_COMMANDS(X)                                                                          \
     X(TALUS_FI_DMA_IN, TALUS_UNIT_FI_IN, 0, "fabric address of row 0",                             \
       "pair(bytes per row, rows)",                                                                 \
@@ -143,11 +145,21 @@ enum talus_cp_type { TALUS_CP_TYPES(TALUS_ENUM_VALUE) TALUS_CP_TYPE_LAST = 15 };
       "w0 destination (producer); w1 source (consumer); w2 pair(source pitch, destination pitch)", \
       "2-D copy within local memory; ranges must not overlap")                                     \
     X(TALUS_MLU_TRANSPOSE, TALUS_UNIT_MLU, 1, "pair(columns, rows) of the source",                 \
-      "element bytes: 1, 2, 4",                                                                    \
+      "element bits: 4, 8, 16, 32",                                                                \
       "w0 destination (producer); w1 source (consumer); w2 pair(source pitch, destination pitch)", \
       "destination[c][r] = source[r][c]; ranges must not overlap")                                 \
     X(TALUS_MLU_FILL, TALUS_UNIT_MLU, 2, "pair(bytes per row, rows)", "byte value",                \
       "w0 destination (producer); w2 pair(0, destination pitch)", "fills")                         \
+    X(TALUS_MLU_CONCAT, TALUS_UNIT_MLU, 3, "pair(elements per row of the first source, rows)",     \
+      "pair(elements per row of the second source, element bits: 4, 8, 16, 32)",                   \
+      "w0 destination (producer); w1 first source (consumer); w2 pair(first source pitch, destination " \
+      "pitch); w3 second source (consumer); w4 pair(second source pitch, 0)",                      \
+      "destination[r] = first[r] followed by second[r]; ranges must not overlap")                  \
+    X(TALUS_MLU_RESHAPE, TALUS_UNIT_MLU, 4, "pair(elements per source row, source rows)",          \
+      "pair(elements per destination row, element bits: 4, 8, 16, 32)",                            \
+      "w0 destination (producer); w1 source (consumer); w2 pair(source pitch, destination pitch)", \
+      "the elements in row-major order, cut anew; all of them divide by the destination row; ranges " \
+      "must not overlap")                                                                          \
     X(TALUS_DPE_MATMUL, TALUS_UNIT_DPE, 0, "pair(m | n << 16, k): a block of tiles, k >= 1",       \
       "bank | accumulate << 8 | type << 16 (FP16, BF16, INT8)",                                    \
       "w0 A: m rows of k elements (consumer); w1 B: n rows of k elements (consumer); w2 pair(A pitch, " \
@@ -156,16 +168,46 @@ enum talus_cp_type { TALUS_CP_TYPES(TALUS_ENUM_VALUE) TALUS_CP_TYPE_LAST = 15 };
       "round to nearest even, subnormals kept, NaN canonical; INT8: INT32 wrapping; rows and columns " \
       "outside m x n are untouched; bank rows and RE commands on one bank are interlocked in issue " \
       "order of the core")                                                                         \
+    X(TALUS_DPE_MATMUL_SPARSE, TALUS_UNIT_DPE, 1, "pair(m | n << 16, k): a block of tiles, k a multiple of 4", \
+      "bank | accumulate << 8 | type << 16 (FP16, BF16, INT8)",                                    \
+      "w0 A: m rows of k elements (consumer); w1 B: n rows in the 2:4 format (consumer); w2 pair(A " \
+      "pitch, B pitch)",                                                                           \
+      "as DPE_MATMUL over the elements of B that are stored, k ascending, at twice its rate; an index " \
+      "pair that does not ascend faults (TALUS_TRAP_INDEX, tval = row of its tile << 32 | group)")             \
     X(TALUS_RE_LOAD, TALUS_UNIT_RE, 0, "pair(m | n << 16, 0)",                                     \
       "bank | mode << 8 (0: zero, 1: one row of n 32-bit values for all rows, 2: m rows)",         \
       "w1 source (consumer; modes 1, 2); w2 pair(source pitch, 0)",                                \
       "presets the accumulators of a block of tiles (bias)")                                       \
     X(TALUS_RE_STORE, TALUS_UNIT_RE, 1, "pair(m | n << 16, 0)",                                    \
-      "bank | function << 8 | destination type << 16 (FP32, FP16, BF16; INT32 with function NONE)", \
+      "bank | function << 8 | destination type << 16 (FP32, FP16, BF16; INT32 with function NONE) | " \
+      "range << 24 (TALUS_RE_RANGE_*; not with INT32)",                                            \
       "w0 destination (producer); w2 pair(0, destination pitch)",                                  \
       "drains m x n (a block of tiles) through the SE's function and conversion; one row of up to 32 " \
       "elements of a tile a clock; "                                                               \
-      "rounding: nearest even, FP16 overflow to infinity")                                         \
+      "rounding: nearest even, FP16 overflow to infinity; range: of the values as stored, a tile's into its bank") \
+    X(TALUS_RE_STORE_DEQUANTIZED, TALUS_UNIT_RE, 2, "pair(m | n << 16, 0)",                        \
+      "bank | function << 8 | destination type << 16 (FP32, FP16, BF16) | range << 24",            \
+      "w0 destination (producer); w1 m talus_row_scale (consumer); w2 pair(0, destination pitch); w3 n " \
+      "talus_column_scale (consumer)",                                                             \
+      "t = bank[i][j] - row[i].zero_point * column[j].sum in wrapping INT32; fma(FP32(t), row[i].scale * " \
+      "column[j].scale, column[j].bias), each step rounded to nearest even in FP32; then as RE_STORE") \
+    X(TALUS_RE_RANGE, TALUS_UNIT_RE, 3, "pair(elements per row, rows): rows in 1..32",             \
+      "bank | range << 8 (START or WIDEN) | source type << 16 (FP32, FP16, BF16)",                 \
+      "w1 source (consumer); w2 pair(source pitch, 0)",                                            \
+      "least and greatest element of each row, into the bank's row ranges; a NaN makes both NaN; -0 is " \
+      "less than +0")                                                                              \
+    X(TALUS_RE_RANGE_STORE, TALUS_UNIT_RE, 4, "pair(m, 0): m in 1..32", "bank",                    \
+      "w0 destination (producer): m talus_row_range", "row ranges 0..m-1 of the bank")             \
+    X(TALUS_RE_SEND, TALUS_UNIT_RE, 5, "pair(m | n << 16, 0): one tile; ranges: n = 1",                      \
+      "bank | content << 8 (TALUS_RE_SUMS, TALUS_RE_RANGES) | direction << 16 (TALUS_RE_DOWN, " \
+      "TALUS_RE_RIGHT)", "-",                                                                      \
+      "over the reduction network to the PE below or to the right, as soon as what was sent that way " \
+      "before is taken up; faults at the sub-grid's edge (TALUS_TRAP_SUBGRID)")                    \
+    X(TALUS_RE_RECEIVE, TALUS_UNIT_RE, 6, "pair(m | n << 16, 0): one tile; ranges: n = 1",                   \
+      "bank | content << 8 | direction << 16 (the sender's: DOWN comes from above, RIGHT from the left) " \
+      "| type << 24 (sums: FP32, INT32; ranges: 0)", "-",                                          \
+      "waits for the neighbour's RE_SEND: bank[i][j] + sum in FP32 (nearest even) or wrapping INT32, or " \
+      "the wider of both ranges; other m, n or content than sent faults (TALUS_TRAP_REDUCTION)")   \
     X(TALUS_SE_UNARY, TALUS_UNIT_SE, 0, "pair(elements per row, rows)",                            \
       "function | source type << 8 | destination type << 16",                                      \
       "w0 destination (producer); w1 source (consumer); w2 pair(source pitch, destination pitch)", \
@@ -186,7 +228,18 @@ enum talus_cp_type { TALUS_CP_TYPES(TALUS_ENUM_VALUE) TALUS_CP_TYPE_LAST = 15 };
       "w0 destination: one FP32 row (producer, or with accumulate also read); w1 source rows (consumer); " \
       "w2 pair(source pitch, 0)",                                                                  \
       "acc = accumulate ? destination : (sum: +0, max: -inf), then row by row, ascending: acc + x or " \
-      "max(acc, x) in FP32, nearest even; a NaN operand gives NaN in both modes")
+      "max(acc, x) in FP32, nearest even; a NaN operand gives NaN in both modes")                   \
+    X(TALUS_SE_QUANTIZE, TALUS_UNIT_SE, 4, "pair(elements per row, rows)",                         \
+      "source type << 8 (FP32, FP16, BF16) | destination type << 16 (INT8, UINT8)",                \
+      "w0 destination (producer); w1 source (consumer); w2 pair(source pitch, destination pitch); w3 one " \
+      "talus_row_scale per row (consumer)",                                                        \
+      "x * scale in FP32, to an integer (nearest even, saturating at INT32, NaN to 0), + zero point, " \
+      "saturated to the destination type")                                                         \
+    X(TALUS_SE_DEQUANTIZE, TALUS_UNIT_SE, 5, "pair(elements per row, rows)",                       \
+      "source type << 8 (INT8, UINT8, INT32) | destination type << 16 (FP32, FP16, BF16)",         \
+      "w0 destination (producer); w1 source (consumer); w2 pair(source pitch, destination pitch); w3 one " \
+      "talus_row_scale per row (consumer)",                                                        \
+      "x - zero point in wrapping INT32, to FP32, * scale, each rounded to nearest even; then converted")
 
 #define TALUS_COMMAND_VALUE(name, unit, funct7, ...) name = (((unit) << 8) | (funct7)),
 enum talus_command { TALUS_COMMANDS(TALUS_COMMAND_VALUE) TALUS_COMMAND_LAST = 0xffff };
@@ -211,6 +264,41 @@ enum talus_se_function { TALUS_SE_FUNCTIONS(TALUS_ENUM_VALUE) TALUS_SE_FUNCTION_
     X(TALUS_SE_MAX, 3, "NaN if either is NaN")                                                     \
     X(TALUS_SE_MIN, 4, "NaN if either is NaN")
 enum talus_se_operation { TALUS_SE_OPERATIONS(TALUS_ENUM_VALUE) TALUS_SE_OPERATION_LAST = 15 };
+
+/* Row ranges: every RE bank has TALUS_RE_BANK_ROWS of them, which its sums do not touch. */
+#define TALUS_RE_RANGE_OFF 0u
+#define TALUS_RE_RANGE_START 1u /* from these values alone */
+#define TALUS_RE_RANGE_WIDEN 2u /* and those before */
+
+/* Reduction network: one link from each PE to the one below and one to the right; a link holds one
+ * message (m x n sums, or m ranges) until it is received. Content and direction of a message: */
+#define TALUS_RE_SUMS 0u
+#define TALUS_RE_RANGES 1u
+#define TALUS_RE_DOWN 0u
+#define TALUS_RE_RIGHT 1u
+
+/* Operands of quantised commands, in local memory. FP32 as bit patterns. */
+struct talus_row_range {
+    uint32_t low, high; /* FP32 */
+};
+struct talus_row_scale {
+    uint32_t scale; /* FP32 */
+    int32_t zero_point;
+};
+struct talus_column_scale {
+    uint32_t scale; /* FP32 */
+    int32_t sum;    /* of the column's weights, for the rows' zero points */
+    uint32_t bias;  /* FP32 */
+    uint32_t reserved;
+};
+TALUS_ASSERT_SIZE(talus_row_range, 8);
+TALUS_ASSERT_SIZE(talus_row_scale, 8);
+TALUS_ASSERT_SIZE(talus_column_scale, 16);
+
+/* 2:4 format of a row of B: of every 4 neighbouring elements of k at most 2 differ from 0. First come
+ * k/2 values, two per group of 4; then, at a byte, (k/4 groups of) two 2-bit positions within the
+ * group, the lower first, group g in bits 4*(g%2)..4*(g%2)+3 of byte g/2; positions ascend. */
+#define TALUS_SPARSE_ROW_BYTES(k, element_bytes) ((k) / 2u * (element_bytes) + ((k) / 4u + 1u) / 2u)
 
 #define TALUS_SE_POOL_SUM 0u
 #define TALUS_SE_POOL_MAX 1u

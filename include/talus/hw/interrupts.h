@@ -33,11 +33,14 @@ enum talus_local_irq { TALUS_PE_LOCAL_INTERRUPTS(TALUS_ENUM_VALUE) TALUS_LIRQ_LA
     X(TALUS_TRAP_CB, 25, "circular buffer misuse (size, ownership, depth, wrap); tval = CB id")    \
     X(TALUS_TRAP_LOCAL, 26, "local memory operand out of bounds or misaligned; tval = offset")     \
     X(TALUS_TRAP_FABRIC, 27, "fabric address not memory, or not allowed; tval = address")          \
-    X(TALUS_TRAP_INDEX, 28, "indexed DMA: index out of range; tval = position in the list")        \
-    X(TALUS_TRAP_CP_STALL, 29, "command stalled for CP_STALL_LIMIT clocks; tval = CB id")          \
+    X(TALUS_TRAP_INDEX, 28, "indexed DMA: index out of range; tval = position in the list; sparse B: see its sheet") \
+    X(TALUS_TRAP_CP_STALL, 29, "command stalled for CP_STALL_LIMIT clocks; tval = CB id, or TALUS_STALL_* | direction of a link") \
     X(TALUS_TRAP_SUBGRID, 30, "address or coordinate outside the sub-grid; tval = it")             \
     X(TALUS_TRAP_BROADCAST, 31, "broadcast read differs from the other members'; tval = address")  \
-    X(TALUS_TRAP_CACHE, 32, "a cache line is stale, or dirty where another reads; tval = address")
+    X(TALUS_TRAP_CACHE, 32, "a cache line is stale, or dirty where another reads; tval = address") \
+    X(TALUS_TRAP_REDUCTION, 33, "received otherwise than sent; tval = content << 16 | m << 8 | n as sent")
+#define TALUS_STALL_RECEIVE 0x100u /* RE_RECEIVE: nothing was sent */
+#define TALUS_STALL_SEND 0x200u    /* RE_SEND: the message before was not received */
 enum talus_trap_cause { TALUS_TRAP_CAUSES(TALUS_ENUM_VALUE) TALUS_TRAP_LAST = 63 };
 
 /* The standard causes, named for traces and logs. X(name, value, text) */

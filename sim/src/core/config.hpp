@@ -71,17 +71,26 @@ namespace talus::sim {
     X(int8_macs_per_clock, u32, 1, 1 << 20)                                                        \
     X(startup_clocks, u32, 0, 1000)                                                                \
     X(load_bytes_per_clock, u32, 1, 4096)                                                          \
-    X(pipeline_clocks, u32, 0, 1000)
+    X(pipeline_clocks, u32, 0, 1000)                                                               \
+    X(sparsity, flag, 0, 1)
 
 #define TALUS_CONFIG_RE(X)                                                                         \
     X(drain_elements_per_clock, u32, 1, 4096)                                                      \
     X(startup_clocks, u32, 0, 1000)                                                                \
-    X(pipeline_clocks, u32, 0, 1000)
+    X(pipeline_clocks, u32, 0, 1000)                                                               \
+    X(row_range, flag, 0, 1)                                                                       \
+    X(range_elements_per_clock, u32, 1, 4096)                                                      \
+    X(reduction_network, flag, 0, 1)                                                               \
+    X(link_elements_per_clock, u32, 1, 4096)                                                       \
+    X(link_clocks, u32, 1, 1000)
 
 #define TALUS_CONFIG_SE(X)                                                                         \
     X(operations_per_clock, u32, 1, 4096)                                                          \
     X(startup_clocks, u32, 0, 1000)                                                                \
-    X(pipeline_clocks, u32, 0, 1000)
+    X(pipeline_clocks, u32, 0, 1000)                                                               \
+    X(quantize_operations, u32, 1, 64)                                                             \
+    X(dequantize_operations, u32, 1, 64)                                                           \
+    X(dequantize_sums_operations, u32, 1, 64)
 
 #define TALUS_CONFIG_NOC(X)                                                                        \
     X(pe_port_bytes_per_clock, u32, 1, 4096)                                                       \

@@ -86,7 +86,9 @@ class MmioHandler {
                             std::uint64_t value) = 0;
 };
 
-/// A PE as the NoC sees it (class Pe implements it).
+struct ReductionMessage;
+
+/// A PE as the NoC and its neighbours see it (class Pe implements it).
 class PePort {
   public:
     virtual ~PePort() = default;
@@ -99,6 +101,12 @@ class PePort {
                                 std::uint64_t value) = 0;
     /// A semaphore post reaches the PE at time `arrival`.
     virtual void post_semaphore(Cycle arrival, std::uint32_t semaphore, std::uint32_t value) = 0;
+    /// Reduction network, from the neighbour whose link of a direction ends here: a message's first
+    /// row arrives at a time (returns the message's number); its values, once the sender has all.
+    virtual std::uint64_t announce_sums(Cycle, unsigned, const ReductionMessage&) { return 0; }
+    virtual void deliver_sums(unsigned, std::uint64_t, const ReductionMessage&) {}
+    /// The PE that the link of a direction leads to has room again, as seen here at a time.
+    virtual void return_link(Cycle, unsigned) {}
     /// Fabric::rebase() reaches the PE's own calendars.
     virtual void rebase(Cycle) {}
 };

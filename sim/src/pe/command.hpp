@@ -58,14 +58,19 @@ struct Command {
     // Decoded fields; which of them count depends on the code.
     std::uint32_t m = 0, n = 0, k = 0;
     std::uint32_t row_bytes = 0; ///< FI, MLU
-    std::uint32_t columns = 0;   ///< SE, MLU_TRANSPOSE: elements per row
+    std::uint32_t columns = 0;   ///< SE, MLU, RE_RANGE: elements per row
     std::uint32_t rows = 0;
-    std::uint32_t element = 0; ///< MLU_TRANSPOSE: bytes
+    std::uint32_t element_bits = 0; ///< MLU: 0 where rows are counted in bytes
+    std::uint32_t columns2 =
+        0; ///< MLU_CONCAT: of the second source; MLU_RESHAPE: of the destination
     std::uint8_t function = 0; ///< SE function, operation, pool mode; RE_LOAD mode
     std::uint8_t source_type = 0;
     std::uint8_t destination_type = 0;
     bool accumulate = false;
     bool column = false; ///< BROADCAST: over the column, else the row
+    std::uint8_t range = TALUS_RE_RANGE_OFF;
+    std::uint8_t content = 0;   ///< RE_SEND, RE_RECEIVE: TALUS_RE_SUMS or TALUS_RE_RANGES
+    std::uint8_t direction = 0; ///< and TALUS_RE_DOWN or TALUS_RE_RIGHT
     std::uint32_t fabric_pitch = 0;
 
     /// A block or a sequence runs as pieces; a piece is a command of one tile and one repetition.

@@ -58,9 +58,8 @@ void CommandProcessor::on_event(const Event& event) {
         if (queue.stalled && !queue.commands.empty() && queue.commands.front().ticket == event.b &&
             !cores_[core].stopped) {
             Wait wait;
-            if (!evaluate(head(queue), wait) &&
-                (wait.reason == Reason::kData || wait.reason == Reason::kSpace)) {
-                fault(unit, core, {TALUS_TRAP_CP_STALL, wait.object}, event.time);
+            if (!evaluate(head(queue), wait) && limited(wait)) {
+                fault(unit, core, {TALUS_TRAP_CP_STALL, stall_value(wait)}, event.time);
             }
         }
         break;
@@ -92,11 +91,30 @@ OpResult CommandProcessor::custom(unsigned core, HartId hart, Cycle now, const C
                                                : synchronous(core, at, insn);
 }
 
+bool CommandProcessor::present(const Command& command) const {
+    switch (command.code) {
+    case TALUS_DPE_MATMUL_SPARSE:
+        return shared_.config.dpe.sparsity;
+    case TALUS_RE_RANGE:
+    case TALUS_RE_RANGE_STORE:
+        return shared_.config.re.row_range;
+    case TALUS_RE_STORE:
+    case TALUS_RE_STORE_DEQUANTIZED:
+        return command.range == TALUS_RE_RANGE_OFF || shared_.config.re.row_range;
+    case TALUS_RE_SEND:
+    case TALUS_RE_RECEIVE:
+        return shared_.config.re.reduction_network &&
+               (command.content == TALUS_RE_SUMS || shared_.config.re.row_range);
+    default:
+        return true;
+    }
+}
+
 OpResult CommandProcessor::enqueue(unsigned core, Cycle now, const CustomInsn& insn) {
     CoreState& state = cores_[core];
     Command command;
     if (insn.funct3 >= TALUS_UNIT_COUNT ||
-        !decode_command(insn, state.contexts[insn.rd], command)) {
+        !decode_command(insn, state.contexts[insn.rd], command) || !present(command)) {
         state.wait = {};
         return OpResult::trap(TALUS_TRAP_CP_COMMAND, insn.raw);
     }
@@ -197,8 +215,7 @@ bool CommandProcessor::try_begin(unsigned unit, unsigned core, Cycle now) {
     state.head_wait = wait.reason == Reason::kData    ? UnitActivity::kWaitData
                       : wait.reason == Reason::kSpace ? UnitActivity::kWaitSpace
                                                       : UnitActivity::kWaitBank;
-    const bool on_cb = wait.reason == Reason::kData || wait.reason == Reason::kSpace;
-    if (on_cb && !queue.stalled) {
+    if (limited(wait) && !queue.stalled) {
         queue.stalled = true;
         queue.stalled_since = now;
         if (stall_limit_ != 0) {
@@ -232,6 +249,14 @@ std::optional<Fault> CommandProcessor::evaluate(Command& command, Wait& wait) co
                 wait = {Reason::kBank, static_cast<std::uint32_t>(bank), 0};
                 break;
             }
+        }
+    }
+    if (wait.reason == Reason::kNone) {
+        if (command.code == TALUS_RE_RECEIVE &&
+            shared_.inboxes[command.direction].state != ReductionInbox::State::kArrived) {
+            wait = {Reason::kArrival, command.direction, 0};
+        } else if (command.code == TALUS_RE_SEND && shared_.link_taken[command.direction]) {
+            wait = {Reason::kLink, command.direction, 0};
         }
     }
     return std::nullopt;

@@ -43,6 +43,8 @@ class CommandProcessor {
     OpResult custom(unsigned core, HartId hart, Cycle now, const CustomInsn& insn);
     void on_event(const Event& event);
     void add_to_semaphore(std::uint32_t semaphore, std::uint32_t value, Cycle now);
+    /// A link of the reduction network changed its state.
+    void link_changed(Cycle now) { state_changed(now); }
 
     /// PE_CP_RESET: drops commands, CBs, contexts and semaphores.
     void reset(Cycle now);
@@ -78,7 +80,9 @@ class CommandProcessor {
         kSpace,
         kSemaphore,
         kDrain,
-        kBank
+        kBank,
+        kArrival, ///< of a message of the reduction network; object = direction
+        kLink,    ///< the neighbour has not taken up the last message; object = direction
     };
     struct Wait {
         Reason reason = Reason::kNone;
@@ -104,6 +108,7 @@ class CommandProcessor {
         Cycle last_post = 0;
     };
 
+    bool present(const Command& command) const; ///< the configuration has its mechanism
     OpResult enqueue(unsigned core, Cycle now, const CustomInsn& insn);
     OpResult synchronous(unsigned core, Cycle now, const CustomInsn& insn);
     OpResult configure_cb(Cycle now, const CustomInsn& insn);
@@ -132,6 +137,8 @@ class CommandProcessor {
                                           Wait& wait) const;
     void fault(unsigned unit, unsigned core, const Fault& fault, Cycle now);
     void schedule(Cycle at, EventKind kind, std::uint64_t a, std::uint64_t b);
+    static bool limited(const Wait& wait);
+    static std::uint64_t stall_value(const Wait& wait);
     std::string describe(const Wait& wait) const;
     static std::string party_name(CbParty party);
 

@@ -1,5 +1,7 @@
 #include <algorithm>
 
+#include "talus/hw/interrupts.h"
+
 #include "numeric.hpp"
 #include "units.hpp"
 
@@ -15,20 +17,54 @@ constexpr std::size_t kMostPending = 64;
 DotProductEngine::DotProductEngine(PeShared& shared)
     : PipelinedUnit(shared, shared.config.dpe.startup_clocks, shared.config.dpe.pipeline_clocks) {}
 
+namespace {
+
+/// Elements of k that are multiplied: those of B that are stored.
+std::uint64_t stored_k(const Command& command) {
+    return command.code == TALUS_DPE_MATMUL_SPARSE ? command.k / 2 : command.k;
+}
+
+std::uint64_t b_row_bytes(const Command& command) {
+    const std::uint64_t bytes = element_bytes(command.source_type);
+    return command.code == TALUS_DPE_MATMUL_SPARSE
+               ? TALUS_SPARSE_ROW_BYTES(std::uint64_t{command.k}, bytes)
+               : command.k * bytes;
+}
+
+} // namespace
+
 Cycle DotProductEngine::occupancy(const Command& command) const {
     const DpeConfig& dpe = shared_.config.dpe;
     const bool integer = command.source_type == TALUS_CP_INT8;
     // Elements of one row of A per clock, with TALUS_RE_BANK_COLS rows of B cached.
     const std::uint64_t macs = integer ? dpe.int8_macs_per_clock : dpe.fp16_macs_per_clock;
     const std::uint64_t step = std::max<std::uint64_t>(macs / TALUS_RE_BANK_COLS, 1);
-    const std::uint64_t stream = command.m * divide_up(command.k, step);
-    const std::uint64_t cached =
-        std::uint64_t{command.n} * command.k * element_bytes(command.source_type);
+    const std::uint64_t stream = command.m * divide_up(stored_k(command), step);
+    const std::uint64_t cached = command.n * b_row_bytes(command);
     return std::max(stream, divide_up(cached, dpe.load_bytes_per_clock));
 }
 
 std::uint64_t DotProductEngine::local_bytes(const Command& command) const {
-    return (std::uint64_t{command.m} + command.n) * command.k * element_bytes(command.source_type);
+    return std::uint64_t{command.m} * command.k * element_bytes(command.source_type) +
+           command.n * b_row_bytes(command);
+}
+
+std::optional<Fault> DotProductEngine::check(Command& command) {
+    if (command.code != TALUS_DPE_MATMUL_SPARSE) {
+        return std::nullopt;
+    }
+    const Operand& b = command.operands[kSecond];
+    const std::uint64_t values = stored_k(command) * element_bytes(command.source_type);
+    for (std::uint64_t row = 0; row < command.n; ++row) {
+        const std::uint8_t* positions = local(b) + row * b.pitch + values;
+        for (std::uint64_t group = 0; group < command.k / 4; ++group) {
+            const unsigned pair = positions[group / 2] >> (group % 2 * 4) & 15u;
+            if ((pair & 3u) >= pair >> 2) {
+                return Fault{TALUS_TRAP_INDEX, row << 32 | group};
+            }
+        }
+    }
+    return std::nullopt;
 }
 
 void DotProductEngine::execute(Command& command) {
@@ -45,11 +81,16 @@ void DotProductEngine::execute(Command& command) {
     args.type = command.source_type;
     args.accumulate = command.accumulate;
     args.bank = shared_.banks[static_cast<std::size_t>(command.bank)].data();
-    pending_.push_back(args);
-    if (pending_.size() == kMostPending) {
+    if (command.code == TALUS_DPE_MATMUL_SPARSE) {
         settle(nullptr, 0);
+        dpe_matmul_sparse(args);
+    } else {
+        pending_.push_back(args);
+        if (pending_.size() == kMostPending) {
+            settle(nullptr, 0);
+        }
     }
-    shared_.counters.macs += std::uint64_t{command.m} * command.n * command.k;
+    shared_.counters.macs += std::uint64_t{command.m} * command.n * stored_k(command);
 }
 
 void DotProductEngine::settle(const std::uint8_t* changes, std::uint64_t bytes) {

@@ -154,6 +154,21 @@ inline float load_element(const std::uint8_t* source, unsigned type) {
     }
 }
 
+/// The INT8, UINT8 or INT32 element at `source`, extended to 32 bits.
+inline std::uint32_t load_integer(const std::uint8_t* source, unsigned type) {
+    switch (type) {
+    case TALUS_CP_INT8:
+        return static_cast<std::uint32_t>(std::int32_t{static_cast<std::int8_t>(*source)});
+    case TALUS_CP_UINT8:
+        return *source;
+    default: {
+        std::uint32_t value;
+        std::memcpy(&value, source, 4);
+        return value;
+    }
+    }
+}
+
 inline void store_element(std::uint8_t* destination, unsigned type, float value) {
     switch (type) {
     case TALUS_CP_FP32: {

@@ -16,7 +16,11 @@ namespace talus::sim {
 
 namespace {
 
-constexpr std::uint32_t kSemaphoreEvent = 32;
+enum PeEvent : std::uint32_t {
+    kSemaphoreEvent = 32,
+    kSumsEvent, ///< a = direction, b = number of the message whose first row arrives
+    kLinkEvent, ///< a = direction whose neighbour has room again
+};
 
 } // namespace
 
@@ -32,9 +36,13 @@ struct Pe::Impl final : FaultSink {
         : config(config_in), index(index_in), events(events_in), diagnostics(diagnostics_in),
           host(host_in), memory(TALUS_LOCAL_SIZE, "a PE's local memory"),
           local_bandwidth(config.local.bytes_per_clock, 1),
-          shared{config, index, fabric_in, memory.data(), local_bandwidth, counters, banks},
+          simd_operations(config.se.operations_per_clock, 1),
+          shared{config, index,           fabric_in, memory.data(), local_bandwidth, counters,
+                 banks,  simd_operations, ranges,    inboxes,       link_taken},
           unit_id(events.add_unit(pe, fmt::format("pe{}", index))),
-          cp(shared, events, unit_id, host, *this), work_queue(shared, events, unit_id) {}
+          cp(shared, events, unit_id, host, *this), work_queue(shared, events, unit_id) {
+        forget_ranges();
+    }
 
     HartId hart(unsigned core) const { return TALUS_HART_OF(index, core); }
 
@@ -150,7 +158,7 @@ struct Pe::Impl final : FaultSink {
             break;
         case PE_CP_RESET:
             if ((value & 1) != 0) {
-                cp.reset(now);
+                reset_cp(now);
             }
             break;
         default:
@@ -173,6 +181,27 @@ struct Pe::Impl final : FaultSink {
         drive_all(now);
     }
 
+    void forget_ranges() {
+        for (RowRanges& bank : ranges) {
+            bank.fill(kEmptyRange);
+        }
+    }
+
+    /// Drops what the reduction network has brought, and tells the senders of the room.
+    void reset_cp(Cycle now) {
+        for (unsigned direction = 0; direction < inboxes.size(); ++direction) {
+            ReductionInbox& inbox = inboxes[direction];
+            const bool waiting = inbox.state == ReductionInbox::State::kReserved ||
+                                 inbox.state == ReductionInbox::State::kArrived;
+            const auto from = shared.link_peer(direction, -1);
+            if (waiting && from) {
+                shared.fabric.pe(*from)->return_link(now + config.re.link_clocks, direction);
+            }
+            inbox.state = ReductionInbox::State::kFree;
+        }
+        cp.reset(now);
+    }
+
     const Config& config;
     std::uint32_t index;
     EventQueue& events;
@@ -181,7 +210,11 @@ struct Pe::Impl final : FaultSink {
     HostMemory memory;
     BandwidthCalendar local_bandwidth;
     PeCounters counters;
+    BandwidthCalendar simd_operations;
     std::array<Bank, TALUS_RE_BANKS> banks{};
+    std::array<RowRanges, TALUS_RE_BANKS> ranges{};
+    std::array<ReductionInbox, 2> inboxes{};
+    std::array<bool, 2> link_taken{};
     PeShared shared;
     UnitId unit_id;
     CommandProcessor cp;
@@ -209,13 +242,15 @@ Pe::~Pe() = default;
 void Pe::hold(Cycle now) {
     Impl& s = *impl_;
     s.held = true;
-    s.cp.reset(now);
+    s.reset_cp(now);
     s.cp.set_stall_limit(s.config.cp.stall_limit_clocks);
     s.work_queue.reset();
     for (Bank& bank : s.banks) {
         bank.fill(0);
     }
+    s.forget_ranges();
     s.local_bandwidth.reset();
+    s.simd_operations.reset();
     s.rect = 0;
     s.peer_interrupt = 0;
     s.fault_status = 0;
@@ -294,8 +329,29 @@ void Pe::post_semaphore(Cycle arrival, std::uint32_t semaphore, std::uint32_t va
                            semaphore | std::uint64_t{value} << 32, impl_->posts_generation);
 }
 
+std::uint64_t Pe::announce_sums(Cycle arrival, unsigned direction, const ReductionMessage& header) {
+    ReductionInbox& inbox = impl_->inboxes[direction];
+    inbox.state = ReductionInbox::State::kReserved;
+    inbox.message = header;
+    ++inbox.number;
+    impl_->events.schedule(arrival, impl_->unit_id, kSumsEvent, direction, inbox.number);
+    return inbox.number;
+}
+
+void Pe::deliver_sums(unsigned direction, std::uint64_t number, const ReductionMessage& message) {
+    ReductionInbox& inbox = impl_->inboxes[direction];
+    if (inbox.number == number) {
+        inbox.message = message;
+    }
+}
+
+void Pe::return_link(Cycle arrival, unsigned direction) {
+    impl_->events.schedule(arrival, impl_->unit_id, kLinkEvent, direction, 0);
+}
+
 void Pe::rebase(Cycle now) {
     impl_->local_bandwidth.restart(now);
+    impl_->simd_operations.restart(now);
 }
 
 void Pe::on_event(const Event& event) {
@@ -308,6 +364,15 @@ void Pe::on_event(const Event& event) {
             s.cp.add_to_semaphore(static_cast<std::uint32_t>(event.a),
                                   static_cast<std::uint32_t>(event.a >> 32), event.time);
         }
+    } else if (event.kind == kSumsEvent) {
+        ReductionInbox& inbox = s.inboxes[event.a];
+        if (inbox.state == ReductionInbox::State::kReserved && inbox.number == event.b) {
+            inbox.state = ReductionInbox::State::kArrived;
+            s.cp.link_changed(event.time);
+        }
+    } else if (event.kind == kLinkEvent) {
+        s.link_taken[event.a] = false;
+        s.cp.link_changed(event.time);
     } else {
         s.launch_outcome(s.work_queue.on_event(event), event.time);
     }

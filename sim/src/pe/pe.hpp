@@ -86,6 +86,11 @@ class Pe final : public EventSink, public PePort {
     void write_register(Cycle now, std::uint32_t offset, unsigned len,
                         std::uint64_t value) override;
     void post_semaphore(Cycle arrival, std::uint32_t semaphore, std::uint32_t value) override;
+    std::uint64_t announce_sums(Cycle arrival, unsigned direction,
+                                const ReductionMessage& header) override;
+    void deliver_sums(unsigned direction, std::uint64_t number,
+                      const ReductionMessage& message) override;
+    void return_link(Cycle arrival, unsigned direction) override;
     void rebase(Cycle now) override;
 
     // EventSink

@@ -14,9 +14,30 @@ namespace talus::sim {
 SimdEngine::SimdEngine(PeShared& shared)
     : PipelinedUnit(shared, shared.config.se.startup_clocks, shared.config.se.pipeline_clocks) {}
 
+namespace {
+
+std::uint64_t operations_per_element(const SeConfig& se, std::uint32_t code) {
+    switch (code) {
+    case TALUS_SE_QUANTIZE:
+        return se.quantize_operations;
+    case TALUS_SE_DEQUANTIZE:
+        return se.dequantize_operations;
+    default:
+        return 1;
+    }
+}
+
+} // namespace
+
 Cycle SimdEngine::occupancy(const Command& command) const {
-    const std::uint64_t row = divide_up(command.columns, shared_.config.se.operations_per_clock);
-    return std::max<Cycle>(command.rows * row, 1);
+    const SeConfig& se = shared_.config.se;
+    const std::uint64_t row = command.columns * operations_per_element(se, command.code);
+    return std::max<Cycle>(command.rows * divide_up(row, se.operations_per_clock), 1);
+}
+
+std::uint64_t SimdEngine::simd_operations(const Command& command) const {
+    return std::uint64_t{command.rows} * command.columns *
+           operations_per_element(shared_.config.se, command.code);
 }
 
 std::uint64_t SimdEngine::local_bytes(const Command& command) const {
@@ -27,14 +48,17 @@ std::uint64_t SimdEngine::local_bytes(const Command& command) const {
         return source + 4ull * command.columns * (command.accumulate ? 2 : 1);
     case TALUS_SE_BINARY:
         return 2 * source + elements * element_bytes(command.destination_type);
+    case TALUS_SE_QUANTIZE:
+    case TALUS_SE_DEQUANTIZE:
+        return source + elements * element_bytes(command.destination_type) +
+               command.rows * sizeof(talus_row_scale);
     default:
         return source + elements * element_bytes(command.destination_type);
     }
 }
 
-/// `count` elements as FP32, in `buffer`.
-const float* SimdEngine::load_row(const std::uint8_t* source, unsigned type, std::size_t count,
-                                  std::vector<float>& buffer) const {
+const float* load_row(const std::uint8_t* source, unsigned type, std::size_t count,
+                      std::vector<float>& buffer) {
     buffer.resize(std::max(buffer.size(), count));
     switch (type) {
     case TALUS_CP_FP32:
@@ -67,6 +91,12 @@ void SimdEngine::execute(Command& command) {
         break;
     case TALUS_SE_SCALE:
         scale(command);
+        break;
+    case TALUS_SE_QUANTIZE:
+        quantize(command);
+        break;
+    case TALUS_SE_DEQUANTIZE:
+        dequantize(command);
         break;
     default:
         row_accumulate(command);
@@ -145,6 +175,48 @@ void SimdEngine::scale(Command& command) {
             // std::fma is exact by definition: IEEE 754's, in hardware or in software.
             store_element(out + i * bytes, command.destination_type,
                           std::fma(x[i], factor, offset));
+        }
+    }
+}
+
+void SimdEngine::quantize(Command& command) {
+    const Operand& to = command.operands[kDestination];
+    const Operand& from = command.operands[kFirst];
+    const bool is_signed = command.destination_type == TALUS_CP_INT8;
+    const std::int64_t low = is_signed ? INT8_MIN : 0;
+    const std::int64_t high = is_signed ? INT8_MAX : UINT8_MAX;
+    for (std::uint64_t row = 0; row < command.rows; ++row) {
+        const float* x =
+            load_row(local(from) + row * from.pitch, command.source_type, command.columns, first_);
+        talus_row_scale scale;
+        std::memcpy(&scale, local(command.operands[kSecond]) + row * sizeof scale, sizeof scale);
+        const auto factor = std::bit_cast<float>(scale.scale);
+        std::uint8_t* out = local(to) + row * to.pitch;
+        for (std::size_t i = 0; i < command.columns; ++i) {
+            const std::int64_t q =
+                std::int64_t{fp32_to_int(x[i] * factor, INT32_MIN, INT32_MAX)} + scale.zero_point;
+            out[i] = static_cast<std::uint8_t>(std::clamp(q, low, high));
+        }
+    }
+}
+
+void SimdEngine::dequantize(Command& command) {
+    const Operand& to = command.operands[kDestination];
+    const Operand& from = command.operands[kFirst];
+    const std::size_t from_bytes = element_bytes(command.source_type);
+    const std::size_t to_bytes = element_bytes(command.destination_type);
+    for (std::uint64_t row = 0; row < command.rows; ++row) {
+        const std::uint8_t* source = local(from) + row * from.pitch;
+        talus_row_scale scale;
+        std::memcpy(&scale, local(command.operands[kSecond]) + row * sizeof scale, sizeof scale);
+        const auto factor = std::bit_cast<float>(scale.scale);
+        std::uint8_t* out = local(to) + row * to.pitch;
+        for (std::size_t i = 0; i < command.columns; ++i) {
+            const std::uint32_t q = load_integer(source + i * from_bytes, command.source_type);
+            const auto x =
+                static_cast<std::int32_t>(q - static_cast<std::uint32_t>(scale.zero_point));
+            store_element(out + i * to_bytes, command.destination_type,
+                          static_cast<float>(x) * factor);
         }
     }
 }

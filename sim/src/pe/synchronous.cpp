@@ -291,6 +291,19 @@ CoreActivity CommandProcessor::wait_of(unsigned core) const {
     }
 }
 
+/// Waits that CP_STALL_LIMIT ends, and the tval of the trap.
+bool CommandProcessor::limited(const Wait& wait) {
+    return wait.reason == Reason::kData || wait.reason == Reason::kSpace ||
+           wait.reason == Reason::kArrival || wait.reason == Reason::kLink;
+}
+
+std::uint64_t CommandProcessor::stall_value(const Wait& wait) {
+    const std::uint32_t kind = wait.reason == Reason::kArrival ? TALUS_STALL_RECEIVE
+                               : wait.reason == Reason::kLink  ? TALUS_STALL_SEND
+                                                               : 0;
+    return kind | wait.object;
+}
+
 std::string CommandProcessor::party_name(CbParty party) {
     if (party.nobody()) {
         return "nobody yet";
@@ -330,6 +343,19 @@ std::string CommandProcessor::describe(const Wait& wait) const {
     }
     case Reason::kBank:
         return fmt::format("waits for earlier commands on RE bank {}", wait.object);
+    case Reason::kArrival:
+    case Reason::kLink: {
+        const bool down = wait.object == TALUS_RE_DOWN;
+        const bool arrival = wait.reason == Reason::kArrival;
+        const auto other = shared_.neighbour(wait.object, arrival ? -1 : +1);
+        const std::string who = !other ? "the sub-grid ends there"
+                                       : fmt::format("pe {}.{}", *other / shared_.config.grid.cols,
+                                                     *other % shared_.config.grid.cols);
+        return arrival ? fmt::format("waits for an RE_SEND from {} ({})",
+                                     down ? "above" : "the left", who)
+                       : fmt::format("waits until the PE {} receives what was sent before ({})",
+                                     down ? "below" : "on the right", who);
+    }
     default:
         return "does not wait";
     }

@@ -4,11 +4,36 @@
 
 namespace talus::sim {
 
+std::optional<std::uint32_t> PeShared::neighbour(unsigned direction, int step) const {
+    const std::uint32_t rect = fabric.pe(pe)->subgrid_rect();
+    const bool down = direction == TALUS_RE_DOWN;
+    const auto first = static_cast<int>((down ? rect : rect >> 8) & 0xff);
+    const auto count = static_cast<int>((down ? rect >> 16 : rect >> 24) & 0xff);
+    const std::uint32_t cols = config.grid.cols;
+    const int at = static_cast<int>(down ? pe / cols : pe % cols) + step;
+    return at >= first && at < first + count ? link_peer(direction, step) : std::nullopt;
+}
+
+std::optional<std::uint32_t> PeShared::link_peer(unsigned direction, int step) const {
+    const GridConfig& grid = config.grid;
+    const bool down = direction == TALUS_RE_DOWN;
+    const int at = static_cast<int>(down ? pe / grid.cols : pe % grid.cols) + step;
+    if (at < 0 || at >= static_cast<int>(down ? grid.rows : grid.cols)) {
+        return std::nullopt;
+    }
+    const int distance = step * (down ? static_cast<int>(grid.cols) : 1);
+    const auto index = static_cast<std::uint32_t>(static_cast<int>(pe) + distance);
+    return fabric.pe(index) != nullptr ? std::optional(index) : std::nullopt;
+}
+
 std::optional<Cycle> PipelinedUnit::begin(Command& command, Cycle now) {
     const Cycle begin = std::max(free_at_, now + startup_);
     const Cycle clocks = occupancy(command);
     const std::uint64_t bytes = local_bytes(command);
-    const Cycle end = shared_.local_bandwidth.reserve_evenly(now, begin, begin + clocks, bytes);
+    Cycle end = shared_.local_bandwidth.reserve_evenly(now, begin, begin + clocks, bytes);
+    if (const std::uint64_t operations = simd_operations(command); operations != 0) {
+        end = shared_.simd_operations.reserve_evenly(now, begin, end, operations);
+    }
     PeCounters::Unit& totals = counters(command);
     totals.busy_clocks += clocks;
     totals.bytes += bytes;

@@ -18,10 +18,15 @@
 
 #include "command.hpp"
 #include "pe.hpp"
+#include "reduction_link.hpp"
 
 namespace talus::sim {
 
 using Bank = std::array<std::uint32_t, TALUS_RE_BANK_ROWS * TALUS_RE_BANK_COLS>;
+
+/// Least and greatest value of each row; FP32 bit patterns. +inf, -inf: of nothing.
+using RowRanges = std::array<talus_row_range, TALUS_RE_BANK_ROWS>;
+inline constexpr talus_row_range kEmptyRange{0x7f800000u, 0xff800000u};
 
 /// What the units of a PE share. The references outlive the units.
 struct PeShared {
@@ -32,6 +37,18 @@ struct PeShared {
     BandwidthCalendar& local_bandwidth;
     PeCounters& counters;
     std::array<Bank, TALUS_RE_BANKS>& banks;
+    /// The SE's operations; drains with a function take theirs from them too.
+    BandwidthCalendar& simd_operations;
+    std::array<RowRanges, TALUS_RE_BANKS>& ranges;
+    /// By direction: what arrives from above and from the left; whether the link to the neighbour
+    /// below or on the right holds a message of this PE's.
+    std::array<ReductionInbox, 2>& inboxes;
+    std::array<bool, 2>& link_taken;
+
+    /// Physical index of the PE to which (step = 1) or from which (-1) the link of `direction`
+    /// leads; nullopt at the sub-grid's edge (neighbour) or the grid's (link_peer).
+    std::optional<std::uint32_t> neighbour(unsigned direction, int step) const;
+    std::optional<std::uint32_t> link_peer(unsigned direction, int step) const;
 };
 
 class Unit {
@@ -99,6 +116,8 @@ class PipelinedUnit : public Unit {
     virtual Cycle occupancy(const Command& command) const = 0;
     /// Bytes it moves to and from local memory.
     virtual std::uint64_t local_bytes(const Command& command) const = 0;
+    /// Operations that it asks of the SIMD engine.
+    virtual std::uint64_t simd_operations(const Command&) const { return 0; }
 
   private:
     Cycle startup_;

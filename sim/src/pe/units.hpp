@@ -19,6 +19,10 @@ class MemoryLayoutUnit final : public PipelinedUnit {
     std::uint64_t local_bytes(const Command& command) const override;
 };
 
+/// `count` elements as FP32, in `buffer`, which grows as needed.
+const float* load_row(const std::uint8_t* source, unsigned type, std::size_t count,
+                      std::vector<float>& buffer);
+
 /// Rows of B are cached (up to 32), rows of A are streamed against all of them: a row of A takes
 /// the same time however many rows of B there are. Refilling the cached operand overlaps with
 /// streaming and limits tiles of few rows of A.
@@ -27,6 +31,7 @@ class MemoryLayoutUnit final : public PipelinedUnit {
 class DotProductEngine final : public PipelinedUnit {
   public:
     explicit DotProductEngine(PeShared& shared);
+    std::optional<Fault> check(Command& command) override;
     void execute(Command& command) override;
     void settle(const std::uint8_t* changes, std::uint64_t bytes) override;
     void reset() override;
@@ -42,11 +47,30 @@ class DotProductEngine final : public PipelinedUnit {
 class ReductionEngine final : public PipelinedUnit {
   public:
     explicit ReductionEngine(PeShared& shared);
+    std::optional<Fault> check(Command& command) override;
+    std::optional<Cycle> begin(Command& command, Cycle now) override;
     void execute(Command& command) override;
+    void reset() override;
 
   protected:
     Cycle occupancy(const Command& command) const override;
     std::uint64_t local_bytes(const Command& command) const override;
+    std::uint64_t simd_operations(const Command& command) const override;
+
+  private:
+    std::uint32_t* bank(const Command& command) const;
+    RowRanges& ranges(const Command& command) const;
+    void load(const Command& command);
+    void store(const Command& command);
+    void store_dequantized(const Command& command);
+    void include_stored(const Command& command, std::uint32_t row, const std::uint8_t* stored);
+    void range(const Command& command);
+    void send(const Command& command);
+    void receive(const Command& command);
+
+    std::vector<float> row_;
+    /// Numbers that the neighbours gave to RE_SENDs under way, in order, by direction.
+    std::array<std::vector<std::uint64_t>, 2> sending_;
 };
 
 class SimdEngine final : public PipelinedUnit {
@@ -57,10 +81,11 @@ class SimdEngine final : public PipelinedUnit {
   protected:
     Cycle occupancy(const Command& command) const override;
     std::uint64_t local_bytes(const Command& command) const override;
+    std::uint64_t simd_operations(const Command& command) const override;
 
   private:
-    const float* load_row(const std::uint8_t* source, unsigned type, std::size_t count,
-                          std::vector<float>& buffer) const;
+    void quantize(Command& command);
+    void dequantize(Command& command);
     void unary(Command& command);
     void binary(Command& command);
     void scale(Command& command);

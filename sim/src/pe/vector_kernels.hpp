@@ -25,6 +25,8 @@ struct Matmul {
 void dpe_matmul(const Matmul& args);
 /// Several, as if one after the other. Neighbours that share operands are done faster together.
 void dpe_matmul_batch(const Matmul* batch, std::size_t count);
+/// One TALUS_DPE_MATMUL_SPARSE: rows of B in the 2:4 format of instructions.h, positions ascending.
+void dpe_matmul_sparse(const Matmul& args);
 
 /// FP32 values of `count` FP16 or BF16 elements (bit patterns, any alignment). NaNs stay NaNs.
 void fp16_to_fp32_row(const std::uint8_t* source, std::size_t count, float* destination);

@@ -56,7 +56,7 @@ TEST_F(UnitsTest, MluCopiesFillsAndTransposes) {
                   0);
     }
     for (const std::uint32_t size : {1u, 2u, 4u}) {
-        command(TALUS_MLU_TRANSPOSE, TALUS_PAIR(13, 29), size,
+        command(TALUS_MLU_TRANSPOSE, TALUS_PAIR(13, 29), 8 * size,
                 {direct(0x20000), direct(0x400), TALUS_PAIR(64, 128)});
         for (unsigned row = 0; row < 29; ++row) {
             for (unsigned col = 0; col < 13; ++col) {
