@@ -4,6 +4,7 @@
 
 #include "case.hpp"
 #include "kernels/fc/op.hpp"
+#include "kernels/fc_int8/op.hpp"
 #include "kernels/interaction/op.hpp"
 #include "kernels/tbe/op.hpp"
 
@@ -15,7 +16,7 @@ constexpr int64_t kBatch = 1999;
 
 // The dimension of an input that counts samples, or -1.
 int batch_dimension(const std::string& op, size_t input) {
-    if (op == "fc")
+    if (op == "fc" || op == "fc_int8")
         return input == 0 ? 0 : -1;
     if (op == "tbe")
         return input == 1 ? 1 : -1;
@@ -52,6 +53,20 @@ Case fc_case(int64_t n, int64_t k, kernels::fc::Activation activation) {
     for (Tensor& input : test.inputs)
         fill_halves(input, random, -1, 1);
     test.output = make_tensor(DType::kFloat32, {kBatch, n}, (n + 15) / 16 * 16);
+    return test;
+}
+
+Case fc_int8_case(int64_t n, int64_t k, kernels::fc::Activation activation) {
+    Case test = fc_case(n, k, activation);
+    test.op = "fc_int8";
+    test.constant_inputs = 0b1110;
+    test.emplace_attributes<kernels::fc_int8::Attributes>().activation = activation;
+    Tensor weights = make_tensor(DType::kInt8, {n, k});
+    Random random(static_cast<uint64_t>(n + k));
+    for (uint8_t& byte : weights.bytes)
+        byte = static_cast<uint8_t>(random.integer(0, 255));
+    Tensor scales = test.inputs[2]; // any will do
+    test.inputs = {test.inputs[0], weights, scales, test.inputs[2]};
     return test;
 }
 
@@ -158,6 +173,8 @@ int check_batch_invariance(Runner& runner) {
     failures += !check(runner, fc_case(65, 1030, Activation::kNone));
     failures += !check(runner, fc_case(1, 256, Activation::kSigmoid));
     failures += !check(runner, fc_case(31, 13, Activation::kRelu));
+    failures += !check(runner, fc_int8_case(512, 367, Activation::kRelu));
+    failures += !check(runner, fc_int8_case(65, 2060, Activation::kNone));
     failures += !check(runner, tbe_case(1));
     failures += !check(runner, tbe_case(7));
     failures += !check(runner, interaction_case());

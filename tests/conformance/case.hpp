@@ -119,6 +119,7 @@ using CaseFactory = std::function<Case()>;
 using Cases = std::vector<CaseFactory>;
 
 void add_fc_cases(Cases& cases);
+void add_fc_int8_cases(Cases& cases);
 void add_tbe_cases(Cases& cases);
 void add_interaction_cases(Cases& cases);
 void add_concat_cases(Cases& cases);

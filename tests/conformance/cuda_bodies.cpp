@@ -13,6 +13,7 @@
 #include "kernels/convert/op.hpp"
 #include "kernels/eltwise/element.hpp"
 #include "kernels/fc/element.hpp"
+#include "kernels/fc_int8/element.hpp"
 #include "kernels/interaction/element.hpp"
 #include "kernels/interaction/op.hpp"
 #include "kernels/tbe/pooling.hpp"
@@ -81,6 +82,65 @@ Status launch_fc(const Node& node, const void* packed) {
                                          node.as<kernels::fc::Attributes>().activation};
     for (int64_t i = 0; i < m * n; ++i)
         kernels::fc::finish_element(epilogue, i);
+    return Status::kOk;
+}
+
+// fc_int8/cuda.cu: rows, then the tiles of the integer product with their epilogue.
+Status launch_fc_int8(const Node& node, const void* packed) {
+    namespace fc = kernels::fc;
+    namespace int8 = kernels::fc_int8;
+    constexpr int kSlots = fc::kDepth * fc::kSide;
+    const TensorView& x = node.input(0);
+    const int64_t m = x.shape[0];
+    const int64_t k = x.shape[1];
+    const int64_t n = node.output().shape[1];
+    const int64_t words = int8::packed_k(k) / int8::kPack;
+    std::vector<int8::RowScale> scales(static_cast<size_t>(m));
+    std::vector<int32_t> quantized(static_cast<size_t>(m * words));
+    for (int64_t row = 0; row < m; ++row) {
+        int8::Range range;
+        for (int64_t i = 0; i < k; ++i)
+            int8::include(
+                range, kernels::load_float(x.data, x.dtype, row * x.strides[0] + i * x.strides[1]));
+        scales[static_cast<size_t>(row)] = int8::scale_of(range);
+        auto* bytes = reinterpret_cast<int8_t*>(quantized.data() + row * words);
+        for (int64_t i = 0; i < words * int8::kPack; ++i)
+            bytes[i] = int8::quantized_element(x, scales[static_cast<size_t>(row)], row, i);
+    }
+    const int8::Packed parts = int8::packed_parts(packed, n, k);
+    const int8::Epilogue epilogue{scales.data(), parts.scales,
+                                  parts.bias,    parts.column_sums,
+                                  node.output(), node.as<int8::Attributes>().activation};
+    for (int64_t first_row = 0; first_row < m; first_row += fc::kSide)
+        for (int64_t first_column = 0; first_column < n; first_column += fc::kSide) {
+            std::vector<int32_t> sums(fc::kSide * fc::kSide);
+            for (int64_t first = 0; first < words; first += fc::kDepth) {
+                int32_t slice_a[kSlots];
+                int32_t slice_b[kSlots];
+                for (int slot = 0; slot < kSlots; ++slot) {
+                    slice_a[slot] =
+                        int8::slice_word(quantized.data(), m, words, first_row, first, slot);
+                    slice_b[slot] =
+                        int8::slice_word(parts.weights, n, words, first_column, first, slot);
+                }
+                for (int at = 0; at < fc::kSide * fc::kSide; ++at)
+                    for (int d = 0; d < fc::kDepth; ++d)
+                        sums[static_cast<size_t>(at)] = int8::dot_words(
+                            slice_a[d * fc::kSide + at / fc::kSide],
+                            slice_b[d * fc::kSide + at % fc::kSide], sums[static_cast<size_t>(at)]);
+            }
+            for (int thread = 0; thread < fc::kTileThreads; ++thread)
+                for (int i = 0; i < fc::kStep; ++i)
+                    for (int j = 0; j < fc::kStep; ++j) {
+                        const fc::Position at =
+                            fc::accumulator_position(first_row, first_column, thread, i, j);
+                        if (at.row < m && at.column < n)
+                            int8::finish_element(
+                                epilogue, at.row, at.column,
+                                sums[static_cast<size_t>((at.row - first_row) * fc::kSide +
+                                                         at.column - first_column)]);
+                    }
+        }
     return Status::kOk;
 }
 
@@ -177,7 +237,23 @@ Status supports(const kernels::Device* device, const Node* node, Diagnostic* rea
 }
 
 // Constants are packed as the CPU target packs them: float32 weights and bias, the embedding's
-// blob.
+// blob; but INT8 weights in words.
+Status packed_bytes(const kernels::Device* device, const Node* node, size_t* bytes,
+                    Diagnostic* diagnostic) {
+    const Status status = kernels::cpu_target()->packed_bytes(device, node, bytes, diagnostic);
+    if (status == Status::kOk && std::string(node->op) == "fc_int8")
+        *bytes = kernels::fc_int8::packed_size(node->input(1).shape[0], node->input(1).shape[1]);
+    return status;
+}
+
+Status prepack(const kernels::Device* device, const Node* node, void* packed,
+               Diagnostic* diagnostic) {
+    if (std::string(node->op) != "fc_int8")
+        return kernels::cpu_target()->prepack(device, node, packed, diagnostic);
+    kernels::fc_int8::pack_weights(*node, packed);
+    return Status::kOk;
+}
+
 Status launch(kernels::Stream*, const Node* node, const void* packed, void*,
               Diagnostic* diagnostic) {
     const kernels::RegistryEntry* entry = kernels::find_operator(node->op);
@@ -186,6 +262,8 @@ Status launch(kernels::Stream*, const Node* node, const void* packed, void*,
     const std::string op = node->op;
     if (op == "fc")
         return launch_fc(*node, packed);
+    if (op == "fc_int8")
+        return launch_fc_int8(*node, packed);
     if (op == "tbe")
         return launch_tbe(*node, packed, diagnostic);
     if (op == "interaction")
@@ -206,6 +284,8 @@ const kernels::Target* cuda_bodies_target() {
         kernels::Target table = *kernels::cpu_target();
         table.name = "cuda-bodies";
         table.supports = supports;
+        table.packed_bytes = packed_bytes;
+        table.prepack = prepack;
         table.launch = launch;
         return table;
     }();

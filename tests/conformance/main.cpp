@@ -79,6 +79,7 @@ Options parse(int argc, char** argv) {
 Cases all_cases(const Options& options) {
     Cases cases;
     talus::conformance::add_fc_cases(cases);
+    talus::conformance::add_fc_int8_cases(cases);
     talus::conformance::add_tbe_cases(cases);
     talus::conformance::add_interaction_cases(cases);
     talus::conformance::add_concat_cases(cases);
