@@ -210,7 +210,8 @@ Overloaded(Ts...) -> Overloaded<Ts...>;
 } // namespace
 
 const char* Node::op() const {
-    return std::visit(Overloaded{[](const Fc&) { return "fc"; }, [](const Tbe&) { return "tbe"; },
+    return std::visit(Overloaded{[](const Fc& fc) { return fc.scale ? "fc_int8" : "fc"; },
+                                 [](const Tbe&) { return "tbe"; },
                                  [](const Interaction&) { return "interaction"; },
                                  [](const Concat&) { return "concat"; },
                                  [](const Eltwise&) { return "eltwise"; },
@@ -222,9 +223,10 @@ std::string describe(const Graph& graph, const Node& node) {
     return std::visit(
                Overloaded{
                    [](const Fc& fc) {
-                       return fmt::format("{}x{}{}, activation {}", fc.weight->shape[1],
-                                          fc.weight->shape[0], fc.bias ? ", bias" : "",
-                                          name_of(fc.activation));
+                       return fmt::format("{}x{}{}{}, activation {}", fc.weight->shape[1],
+                                          fc.weight->shape[0],
+                                          fc.scale ? ", INT8 with rows quantised one by one" : "",
+                                          fc.bias ? ", bias" : "", name_of(fc.activation));
                    },
                    [](const Tbe& tbe) {
                        std::int64_t rows = 0;

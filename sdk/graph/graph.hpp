@@ -38,7 +38,8 @@ using kernels::fc::Activation;
 using kernels::tbe::Pooling;
 
 struct Fc {
-    TensorPtr weight; // float32 [out, in]
+    TensorPtr weight; // float32 [out, in]; with `scale`: int8
+    TensorPtr scale;  // float32 [out]: dynamic INT8 (kernels/fc_int8); null: floating point
     TensorPtr bias;   // float32 [out], or null
     Activation activation = Activation::kNone;
 };

@@ -163,7 +163,7 @@ void Lowering::activation(const OnnxNode& node) {
 }
 
 void Lowering::binary(const OnnxNode& node) {
-    if (fold_arithmetic(node))
+    if ((node.op == "Mul" && rescale(node)) || fold_arithmetic(node))
         return;
     const bool constant_first = get<Constant>(node, 0) != nullptr;
     const std::size_t first = constant_first ? 1 : 0;

@@ -164,6 +164,12 @@ void Lowering::cast(const OnnxNode& node) {
         charge(node, constant->tensor->bytes.size());
         return define(node, Constant{cast_constant(*constant->tensor, type)});
     }
+    if (const auto* product = get<IntegerProduct>(node, 0)) {
+        if (type != DType::kFloat32)
+            unsupported(node, fmt::format("a product of INT8 tensors to {}; to float32 is",
+                                          kernels::name_of(type)));
+        return define(node, IntegerProduct(*product));
+    }
     const Meaning& what = meaning(node, 0);
     if (!std::holds_alternative<Dense>(what) && !std::holds_alternative<Rows>(what)) {
         const bool condition = std::holds_alternative<LoopCondition>(what);

@@ -53,6 +53,8 @@ std::string describe(const Meaning& meaning) {
                                           graph::to_string(t.of.shape));
                    },
                    [](const Products&) { return std::string("pairwise products of features"); },
+                   [](const Quantized&) { return std::string("a quantised activation"); },
+                   [](const IntegerProduct&) { return std::string("a product of INT8 tensors"); },
                    [](const IndexInput& i) {
                        return fmt::format("an index input of shape {}", graph::to_string(i.shape));
                    },
@@ -70,22 +72,41 @@ std::string describe(const Meaning& meaning) {
 
 const std::map<std::string, Lowering::Rule>& Lowering::rules() {
     static const std::map<std::string, Rule> table = {
-        {"Abs", {&Lowering::activation, 1, 1}},      {"Add", {&Lowering::binary, 2, 2}},
-        {"Cast", {&Lowering::cast, 1, 1}},           {"Clip", {&Lowering::clip, 1, 3}},
-        {"Concat", {&Lowering::concat, 1, 4096}},    {"Constant", {&Lowering::constant, 0, 0}},
-        {"Div", {&Lowering::binary, 2, 2}},          {"Dropout", {&Lowering::identity, 1, 3}},
-        {"Exp", {&Lowering::activation, 1, 1}},      {"Flatten", {&Lowering::flatten, 1, 1}},
-        {"Gather", {&Lowering::gather, 2, 2}},       {"Gemm", {&Lowering::gemm, 2, 3}},
-        {"Identity", {&Lowering::identity, 1, 1}},   {"Loop", {&Lowering::loop, 2, 2}},
-        {"MatMul", {&Lowering::matmul, 2, 2}},       {"Max", {&Lowering::binary, 2, 2}},
-        {"Min", {&Lowering::binary, 2, 2}},          {"Mul", {&Lowering::binary, 2, 2}},
-        {"Neg", {&Lowering::activation, 1, 1}},      {"ReduceMax", {&Lowering::reduce, 1, 2}},
-        {"ReduceMean", {&Lowering::reduce, 1, 2}},   {"ReduceSum", {&Lowering::reduce, 1, 2}},
-        {"Relu", {&Lowering::activation, 1, 1}},     {"Reshape", {&Lowering::reshape, 2, 2}},
-        {"Shape", {&Lowering::shape, 1, 1}},         {"Sigmoid", {&Lowering::activation, 1, 1}},
-        {"Slice", {&Lowering::slice, 1, 5}},         {"Sqrt", {&Lowering::activation, 1, 1}},
-        {"Squeeze", {&Lowering::squeeze, 1, 2}},     {"Sub", {&Lowering::binary, 2, 2}},
-        {"Tanh", {&Lowering::activation, 1, 1}},     {"Transpose", {&Lowering::transpose, 1, 1}},
+        {"Abs", {&Lowering::activation, 1, 1}},
+        {"Add", {&Lowering::binary, 2, 2}},
+        {"Cast", {&Lowering::cast, 1, 1}},
+        {"Clip", {&Lowering::clip, 1, 3}},
+        {"Concat", {&Lowering::concat, 1, 4096}},
+        {"Constant", {&Lowering::constant, 0, 0}},
+        {"DequantizeLinear", {&Lowering::dequantize, 2, 3}},
+        {"DynamicQuantizeLinear", {&Lowering::dynamic_quantize, 1, 1, 3}},
+        {"MatMulInteger", {&Lowering::matmul_integer, 2, 4}},
+        {"Div", {&Lowering::binary, 2, 2}},
+        {"Dropout", {&Lowering::identity, 1, 3}},
+        {"Exp", {&Lowering::activation, 1, 1}},
+        {"Flatten", {&Lowering::flatten, 1, 1}},
+        {"Gather", {&Lowering::gather, 2, 2}},
+        {"Gemm", {&Lowering::gemm, 2, 3}},
+        {"Identity", {&Lowering::identity, 1, 1}},
+        {"Loop", {&Lowering::loop, 2, 2}},
+        {"MatMul", {&Lowering::matmul, 2, 2}},
+        {"Max", {&Lowering::binary, 2, 2}},
+        {"Min", {&Lowering::binary, 2, 2}},
+        {"Mul", {&Lowering::binary, 2, 2}},
+        {"Neg", {&Lowering::activation, 1, 1}},
+        {"ReduceMax", {&Lowering::reduce, 1, 2}},
+        {"ReduceMean", {&Lowering::reduce, 1, 2}},
+        {"ReduceSum", {&Lowering::reduce, 1, 2}},
+        {"Relu", {&Lowering::activation, 1, 1}},
+        {"Reshape", {&Lowering::reshape, 2, 2}},
+        {"Shape", {&Lowering::shape, 1, 1}},
+        {"Sigmoid", {&Lowering::activation, 1, 1}},
+        {"Slice", {&Lowering::slice, 1, 5}},
+        {"Sqrt", {&Lowering::activation, 1, 1}},
+        {"Squeeze", {&Lowering::squeeze, 1, 2}},
+        {"Sub", {&Lowering::binary, 2, 2}},
+        {"Tanh", {&Lowering::activation, 1, 1}},
+        {"Transpose", {&Lowering::transpose, 1, 1}},
         {"Unsqueeze", {&Lowering::unsqueeze, 1, 2}},
     };
     return table;
@@ -132,7 +153,7 @@ void Lowering::lower_nodes(const OnnxGraph& graph) {
                 fail(TALUS_ERROR_MODEL, "{} lacks its input {}", node.label(), i);
         if (node.outputs.empty() || node.outputs.front().empty())
             fail(TALUS_ERROR_MODEL, "{} has no output", node.label());
-        for (std::size_t i = 1; i < node.outputs.size(); ++i)
+        for (std::size_t i = rule->second.outputs; i < node.outputs.size(); ++i)
             if (uses_.contains(node.outputs[i]))
                 unsupported(node, fmt::format("its output {} is used", i));
         (this->*rule->second.handler)(node);

@@ -55,6 +55,20 @@ struct Products {
     Dense of;
     bool flat;
 };
+// What DynamicQuantizeLinear makes of an activation.
+struct Quantized {
+    enum Part { kValues, kScale, kZeroPoint };
+    Dense of;
+    Part part = kValues;
+};
+// Factors of a dynamically quantised layer, as far as they have met: x's quantised values by W (if
+// `weight`), times x's scale (if `scaled`), times W's scale (if `weight_scale`).
+struct IntegerProduct {
+    Dense of;
+    TensorPtr weight; // int8 [out, in]
+    bool scaled = false;
+    TensorPtr weight_scale;
+};
 // An integer graph input.
 struct IndexInput {
     ValueId input;
@@ -104,9 +118,9 @@ struct PooledBag {
     graph::Pooling pooling;
 };
 
-using Meaning =
-    std::variant<Constant, Sizes, Dense, Transposed, Products, IndexInput, IndexColumns, Offsets,
-                 Rows, LoopIndex, LoopCondition, BagBound, BagIndices, BagRows, PooledBag>;
+using Meaning = std::variant<Constant, Sizes, Dense, Transposed, Products, Quantized,
+                             IntegerProduct, IndexInput, IndexColumns, Offsets, Rows, LoopIndex,
+                             LoopCondition, BagBound, BagIndices, BagRows, PooledBag>;
 
 // Elements of an integer constant or concatenation that is read as sizes.
 constexpr std::size_t kMaxShapeElements = 4096;
@@ -124,6 +138,7 @@ class Lowering {
         Handler handler;
         std::size_t min_inputs;
         std::size_t max_inputs;
+        std::size_t outputs = 1; // that others may use
     };
     static const std::map<std::string, Rule>& rules();
 
@@ -183,6 +198,12 @@ class Lowering {
     void clip(const OnnxNode& node);
     void interaction(const OnnxNode& node, const Products& products,
                      const std::vector<std::int64_t>& pairs);
+
+    // --- lower_quantized.cpp --------------------------------------------------------------------
+    void dynamic_quantize(const OnnxNode& node);
+    void matmul_integer(const OnnxNode& node);
+    void dequantize(const OnnxNode& node);
+    bool rescale(const OnnxNode& node);
 
     // --- lower_embedding.cpp --------------------------------------------------------------------
     void gather(const OnnxNode& node);

@@ -78,9 +78,14 @@ Call Plan::call(const Graph& graph, const NodePlan& planned, std::size_t number,
     call.node.op = node.op();
     if (const auto* fc = std::get_if<graph::Fc>(&node.what)) {
         call.inputs = {whole(node.inputs[0]), constant_view(*fc->weight, constants)};
+        if (fc->scale != nullptr)
+            call.inputs.push_back(constant_view(*fc->scale, constants));
         if (fc->bias != nullptr)
             call.inputs.push_back(constant_view(*fc->bias, constants));
-        call.node.attributes = &std::get<kernels::fc::Attributes>(planned.attributes);
+        if (fc->scale != nullptr)
+            call.node.attributes = &std::get<kernels::fc_int8::Attributes>(planned.attributes);
+        else
+            call.node.attributes = &std::get<kernels::fc::Attributes>(planned.attributes);
     } else if (const auto* tbe = std::get_if<graph::Tbe>(&node.what)) {
         const std::int64_t blob_shape[] = {planned.table_bytes};
         call.inputs.push_back(

@@ -138,7 +138,9 @@ class Compiler {
     }
 
     static void describe_attributes(const graph::Node& node, NodePlan& planned) {
-        if (const auto* fc = std::get_if<graph::Fc>(&node.what))
+        if (const auto* fc = std::get_if<graph::Fc>(&node.what); fc != nullptr && fc->scale)
+            planned.attributes = kernels::fc_int8::Attributes{fc->activation};
+        else if (fc != nullptr)
             planned.attributes = kernels::fc::Attributes{fc->activation};
         else if (const auto* dot = std::get_if<graph::Interaction>(&node.what))
             planned.attributes = kernels::interaction::Attributes{dot->diagonal ? 1 : 0};
@@ -412,8 +414,10 @@ class Compiler {
         std::vector<std::byte> blob;
         if (const auto* tbe = std::get_if<graph::Tbe>(&node.what))
             fill_blob(*tbe, planned, blob);
-        if (const auto* fc = std::get_if<graph::Fc>(&node.what);
-            fc != nullptr && device->info().target == "talus") {
+        const auto* fc = std::get_if<graph::Fc>(&node.what);
+        if (fc != nullptr && fc->scale != nullptr) {
+            planned.precision = "int8";
+        } else if (fc != nullptr && device->info().target == "talus") {
             planned.precision = "fp16";
             planned.overflows += overflows(*fc->weight);
         }

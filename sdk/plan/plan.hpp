@@ -12,6 +12,7 @@
 #include "kernels/convert/op.hpp"
 #include "kernels/eltwise/op.hpp"
 #include "kernels/fc/op.hpp"
+#include "kernels/fc_int8/op.hpp"
 #include "kernels/interaction/op.hpp"
 #include "kernels/tbe/op.hpp"
 #include "sdk/graph/graph.hpp"
@@ -66,9 +67,9 @@ struct NodePlan {
     std::string precision = "fp32"; // of the constants
     std::uint64_t overflows = 0;    // constants that became infinite in that precision
     bool ragged = false;            // tbe with offsets
-    std::variant<std::monostate, kernels::fc::Attributes, kernels::interaction::Attributes,
-                 kernels::concat::Attributes, kernels::eltwise::Attributes,
-                 kernels::convert::Attributes>
+    std::variant<std::monostate, kernels::fc::Attributes, kernels::fc_int8::Attributes,
+                 kernels::interaction::Attributes, kernels::concat::Attributes,
+                 kernels::eltwise::Attributes, kernels::convert::Attributes>
         attributes;
     std::vector<kernels::tbe::Table> tables;
     DType stored = DType::kUndefined; // rows as the target keeps them; kUndefined: as given
