@@ -12,13 +12,6 @@ namespace {
 /// Products whose values are put off at a time.
 constexpr std::size_t kMostPending = 64;
 
-} // namespace
-
-DotProductEngine::DotProductEngine(PeShared& shared)
-    : PipelinedUnit(shared, shared.config.dpe.startup_clocks, shared.config.dpe.pipeline_clocks) {}
-
-namespace {
-
 /// Elements of k that are multiplied: those of B that are stored.
 std::uint64_t stored_k(const Command& command) {
     return command.code == TALUS_DPE_MATMUL_SPARSE ? command.k / 2 : command.k;
@@ -32,6 +25,9 @@ std::uint64_t b_row_bytes(const Command& command) {
 }
 
 } // namespace
+
+DotProductEngine::DotProductEngine(PeShared& shared)
+    : PipelinedUnit(shared, shared.config.dpe.startup_clocks, shared.config.dpe.pipeline_clocks) {}
 
 Cycle DotProductEngine::occupancy(const Command& command) const {
     const DpeConfig& dpe = shared_.config.dpe;

@@ -25,6 +25,17 @@ Measured gemm(const Product& product, const Settings& settings) {
              {"s of them for the launch", result.launch_seconds}}};
 }
 
+// How much faster dynamic INT8 is than FP16, (de)quantisation included.
+Measured gemm_int8(const Settings& settings) {
+    const Product product{2048, 2048, 2048, TALUS_DRV_LLS};
+    const ProductResult half = run_product(product, settings);
+    const ProductResult result = run_int8_product(product, settings);
+    return {static_cast<double>(half.cycles) / static_cast<double>(result.cycles),
+            {{"cycles", static_cast<double>(result.cycles)},
+             {"% of INT8 peak", 100 * result.peak_share},
+             {"s CPU of talus-sim", result.simulator_seconds}}};
+}
+
 // GB/s of a range of DRAM that all PEs read once.
 double stream(const Settings& settings, double bytes) {
     Card card(settings);
@@ -118,6 +129,14 @@ std::vector<Row> rows() {
          "% of peak",
          with(gemm, Product{2048, 2048, 2048, TALUS_DRV_LLS}),
          {broadcast, narrow, slices, issue}},
+        {"gemm_int8",
+         "the same in dynamic INT8 with (de)quantisation",
+         "1.6 x FP16",
+         1.6,
+         true,
+         "x FP16",
+         gemm_int8,
+         {broadcast, narrow, issue}},
         {"gemm_small",
          "GEMM 512x1024x1024 FP16, operands in SRAM",
          "-",

@@ -146,6 +146,22 @@ TEST_F(SparseTest, WhatIsNotStoredIsNotMultiplied) {
     EXPECT_EQ(grid.local<float>(0, kOut), 3.0f);
 }
 
+TEST_F(SparseTest, FollowsADenseProductInTheSameBank) {
+    grid.set_local<std::uint32_t>(0, kA, 0x04030201);
+    grid.set_local<std::uint32_t>(0, kB, 0x08040a05); // 5, 10 at positions 0 and 1 of the group
+    const auto product = [](unsigned code, bool accumulate) {
+        return enqueue(code, 0, TALUS_PAIR(1 | 1 << 16, 4),
+                       1u | (accumulate ? 1u << 8 : 0u) | TALUS_CP_INT8 << 16);
+    };
+    run_a({context(0, 0, direct(kA)), context(0, 1, direct(kB)), context(0, 2, 0),
+           product(TALUS_DPE_MATMUL, false), product(TALUS_DPE_MATMUL_SPARSE, true),
+           product(TALUS_DPE_MATMUL, true), context(1, 0, direct(kOut)), context(1, 2, 0),
+           enqueue(TALUS_RE_STORE, 1, TALUS_PAIR(1 | 1 << 16, 0), 1 | TALUS_CP_INT32 << 16),
+           drain()});
+    const int dense = 1 * 5 + 2 * 10 + 3 * 4 + 4 * 8;
+    EXPECT_EQ(grid.local<std::int32_t>(0, kOut), 2 * dense + 1 * 5 + 2 * 10);
+}
+
 TEST_F(SparseTest, PositionsMustAscend) {
     fill_b(3, 16, TALUS_CP_INT8, 16);
     grid.set_local<std::uint8_t>(0, kB + 16 + 8 + 1, 0x44 | 0x05); // row 1, group 2: 1, 1
