@@ -19,7 +19,30 @@ constexpr std::uint64_t kSysExit = 93;
 
 } // namespace
 
-void Htif::stored() {
+void Htif::stored(Cycle now, std::uint64_t offset, std::uint64_t len) {
+    std::uint64_t value = 0;
+    std::memcpy(&value, memory_.at(tohost_, 8), sizeof value);
+    const bool upper_half = offset + len > 4;
+    if (upper_half || (value == half_ && ++repeats_ == 2)) {
+        act();
+        return;
+    }
+    if (value != half_) {
+        half_ = value;
+        half_at_ = now;
+        repeats_ = 0;
+    }
+}
+
+void Htif::settle(Cycle now) {
+    if (half_ != 0 && now >= half_at_ + kSettleClocks) {
+        act();
+    }
+}
+
+void Htif::act() {
+    half_ = 0;
+    repeats_ = 0;
     std::uint8_t* const word = memory_.at(tohost_, 8);
     std::uint64_t value = 0;
     std::memcpy(&value, word, sizeof value);

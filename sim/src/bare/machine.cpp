@@ -122,6 +122,7 @@ Outcome Machine::run() {
         if (hart.run(until, others == kNever ? kNever : start) == StopReason::kBlocked) {
             hart.wake(hart.now());
         }
+        htif_.settle(hart.now());
         if (htif_.exit_code()) {
             return {Outcome::Kind::kExit, *htif_.exit_code(), ""};
         }
@@ -197,7 +198,8 @@ OpResult Machine::after_store(Cycle now, std::uint64_t addr, std::uint64_t len) 
         reserved_by_.reset();
     }
     if (overlaps(addr, len, options_.tohost, 8)) {
-        htif_.stored();
+        const std::uint64_t first = std::max(addr, options_.tohost);
+        htif_.stored(now, first - options_.tohost, addr + len - first);
         if (htif_.exit_code()) {
             return OpResult::blocked(); // the program has ended: nothing executes any more
         }

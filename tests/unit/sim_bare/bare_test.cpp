@@ -129,6 +129,17 @@ TEST_F(Bare, ConsoleAndCalls) {
     EXPECT_EQ(result.out, "put\nwrite\n");
 }
 
+TEST_F(Bare, StartsAsTestSuitesDo) {
+    const Result result = sim("--elf " + program("suite"));
+    EXPECT_EQ(result.code, 0) << result.err;
+}
+
+TEST_F(Bare, HalfWordsOfToHost) {
+    const Result result = sim("--elf " + program("halves"));
+    EXPECT_EQ(result.code, 7) << result.err;
+    EXPECT_EQ(result.out, "halves\n");
+}
+
 TEST_F(Bare, TimerAndSoftwareInterrupts) {
     EXPECT_EQ(sim("--elf " + program("timer")).code, 0);
 }

@@ -21,6 +21,21 @@ int main(void) {
     return 5;
 }
 
+#elif defined(CASE_HALVES)
+// As programs of 32-bit words print: the lower half of each request first, odd characters too.
+extern volatile uint32_t tohost[2];
+int main(void) {
+    for (const char* text = "halves\n"; *text != 0; ++text) {
+        while (tohost[0] != 0 || tohost[1] != 0) {
+        }
+        tohost[0] = (uint8_t)*text;
+        tohost[1] = 0x01010000;
+    }
+    tohost[0] = 7 << 1 | 1; // alone, once
+    for (;;) {
+    }
+}
+
 #elif defined(CASE_SIGNATURE)
 __asm__(".data\n.balign 16\n.globl begin_signature, end_signature\n"
         "begin_signature: .word 0x11223344, 0xdeadbeef\n.half 0x5566\n.byte 0x77\nend_signature:\n"
