@@ -74,7 +74,7 @@ void Waiter::until(const std::function<bool()>& done, const std::string& what,
         stepping = status.parked != 0 && now - began >= kParkedGrace;
         if (stepping)
             registers_.step_parked();
-        switch (watch.observe(status.device_clock, now)) {
+        switch (watch.observe(status.device_clock, now, status.held != 0)) {
         case Watch::Verdict::kGoOn:
             break;
         case Watch::Verdict::kTimeout:

@@ -24,12 +24,13 @@ class Watch {
     Watch(std::uint64_t limit, std::uint64_t device_clock, WallClock::time_point now)
         : limit_(limit), start_(device_clock), last_(device_clock), moved_(now) {}
 
-    Verdict observe(std::uint64_t device_clock, WallClock::time_point now) {
+    /// `held`: a debugger has stopped the device, so that its clock has a reason to stand still.
+    Verdict observe(std::uint64_t device_clock, WallClock::time_point now, bool held = false) {
         if (device_clock < last_) {
             // A reset put the clock back; what ran before it counts as nothing.
             start_ = device_clock;
         }
-        if (device_clock != last_) {
+        if (device_clock != last_ || held) {
             last_ = device_clock;
             moved_ = now;
         }

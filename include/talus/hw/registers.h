@@ -71,8 +71,10 @@ struct talus_status_page {
     uint32_t power_mw;      /* card, as modelled */
     uint64_t commands_done; /* completions posted since reset */
     uint64_t log_written;   /* copy of talus_log_header.written */
+    uint32_t held;          /* simulator: 1 = a debugger holds the device; its clock stands still */
+    uint32_t reserved;
 };
-TALUS_ASSERT_SIZE(talus_status_page, 72);
+TALUS_ASSERT_SIZE(talus_status_page, 80);
 TALUS_ASSERT_OFFSET(talus_status_page, clock_khz, 24);
 TALUS_ASSERT_OFFSET(talus_status_page, temperature_mc, 48);
 TALUS_ASSERT_OFFSET(talus_status_page, commands_done, 56);

@@ -82,6 +82,7 @@ void HostInterface::reset_snapshot(bool fundamental) {
         }
         *page_ = {};
         page_->clock_khz = clock_khz_;
+        page_->held = held_;
         std::atomic_ref(page_->reset_epoch).store(epoch);
     }
 }
@@ -158,6 +159,12 @@ void HostInterface::complete_reset(Cycle now, bool fundamental) {
     controller_status_ = 0;
     publish_boot();
     publish_mailbox(); // an answer that fell between begin_reset() and now must not get lost
+}
+
+void HostInterface::set_held(bool held) {
+    const std::lock_guard lock(mutex_);
+    held_ = held;
+    std::atomic_ref(page_->held).store(held, std::memory_order_release);
 }
 
 void HostInterface::set_clock(Cycle now) {

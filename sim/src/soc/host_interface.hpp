@@ -49,6 +49,8 @@ class HostInterface final : public RegisterBlock {
     /// raises RDY again: only then has it dropped every job that could still write.
     void set_scrub(std::function<void()> scrub) { scrub_ = std::move(scrub); }
 
+    /// A debugger holds the device: said at once, whatever reset is under way.
+    void set_held(bool held);
     void set_clock(Cycle now);
     void set_parked(bool parked);
     void set_sensors(std::int32_t temperature_mc, std::uint32_t power_mw);
@@ -98,6 +100,7 @@ class HostInterface final : public RegisterBlock {
     std::array<std::uint32_t, kControllerWords> device_controller_{};
     std::uint64_t heartbeat_ = 0;
     std::uint64_t completions_ = 0;
+    bool held_ = false; ///< under mutex_
 };
 
 } // namespace talus::sim

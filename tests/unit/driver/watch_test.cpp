@@ -98,4 +98,12 @@ TEST_F(Wait, GoneTransportEndsIt) {
 }
 
 } // namespace
+// A debugger may hold a device as long as it likes; from when it lets go the limit counts anew.
+TEST(Watch, AHeldDeviceDoesNotStandStill) {
+    Watch watch(1000, 50, kStart);
+    EXPECT_EQ(watch.observe(50, kStart + hours(1), true), Verdict::kGoOn);
+    EXPECT_EQ(watch.observe(50, kStart + hours(1) + milliseconds(4999)), Verdict::kGoOn);
+    EXPECT_EQ(watch.observe(50, kStart + hours(1) + seconds(5)), Verdict::kStandsStill);
+}
+
 } // namespace talus::driver
