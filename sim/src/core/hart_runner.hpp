@@ -46,6 +46,23 @@ class HartRunner final : public EventSink {
     }
     bool held() const { return held_; }
 
+    /// A debugger keeps the hart from executing: what would let it run is remembered.
+    void set_frozen(bool frozen) {
+        frozen_ = frozen;
+        if (!frozen && !held_) {
+            schedule();
+        }
+    }
+    bool frozen() const { return frozen_; }
+    /// Ends the hart's WFI without an interrupt. false: it was not in WFI.
+    bool leave_wfi(Cycle when) {
+        if (held_ || !hart_.leave_wfi(when)) {
+            return false;
+        }
+        schedule();
+        return true;
+    }
+
     /// Level of mip bit `bit` from time `when` on.
     void set_interrupt(unsigned bit, bool level, Cycle when) {
         if (hart_.set_interrupt(bit, level, when) && !held_) {
@@ -73,14 +90,17 @@ class HartRunner final : public EventSink {
             return; // from before a reset
         }
         scheduled_ = false;
+        if (frozen_) {
+            return; // set_frozen(false) schedules again
+        }
         // Stay here as long as no other event lies between: saves a trip through the queue per
         // shared operation. The bound lets the caller look at resets and shutdown.
         for (unsigned round = 0; round < 64; ++round) {
             in_run_ = true;
             const StopReason reason = hart_.run(hart_.now() + run_ahead_, queue_.now());
             in_run_ = false;
-            if (held_ || event.b != generation_) {
-                return; // reset by its own store
+            if (held_ || frozen_ || event.b != generation_) {
+                return; // reset by its own store, or stopped
             }
             if (!hart_.runnable()) {
                 activity_.enter(waiting_state(reason), hart_.now());
@@ -109,7 +129,7 @@ class HartRunner final : public EventSink {
     }
 
     void schedule() {
-        if (scheduled_ || in_run_ || !hart_.runnable()) {
+        if (scheduled_ || in_run_ || frozen_ || !hart_.runnable()) {
             return;
         }
         scheduled_ = true;
@@ -124,6 +144,7 @@ class HartRunner final : public EventSink {
     ActivityClock<CoreActivity> activity_;
     std::uint64_t generation_ = 0;
     bool held_ = true;
+    bool frozen_ = false;
     bool scheduled_ = false;
     bool in_run_ = false;
 };

@@ -58,12 +58,21 @@ bool Core::amo(const AmoRequest& request, std::uint64_t& old_value, Cycle& ready
     if (!sync_point())
         return false;
     const DirectRegion* region = find_region(request.addr);
+    const auto watch = [&] {
+        if (!debug) [[likely]]
+            return;
+        if (request.op != AmoOp::kSc)
+            debug_access(request.addr, request.len, AccessKind::kLoad);
+        if (!lr)
+            debug_access(request.addr, request.len, AccessKind::kStore);
+    };
     if (!region) {
         const OpResult result = port.amo(config.id, now, request);
         if (!accept(result))
             return false;
         if (lr || request.op == AmoOp::kSc)
             reserved = false; // one reservation per hart, and SC ends any
+        watch();
         old_value = result.value;
         ready_at = std::max(now + 1, result.done);
         return true;
@@ -72,6 +81,7 @@ bool Core::amo(const AmoRequest& request, std::uint64_t& old_value, Cycle& ready
         raise(lr ? cause::kLoadAccess : cause::kStoreAccess, request.addr);
         return false;
     }
+    watch();
     std::uint8_t* at = region->host + (request.addr - region->base);
     std::uint64_t memory = 0;
     std::memcpy(&memory, at, request.len); // the low bytes: the host is little-endian

@@ -137,6 +137,10 @@ struct alignas(64) Hart::Core {
     std::uint64_t code_epoch = 0;
     std::uint64_t code_generation = 0;
 
+    // Debugging.
+    const HartDebug* debug = nullptr;
+    bool watch_hit = false; ///< before_instruction() is due
+
     HartConfig config;
     HartPort& port;
     std::unique_ptr<CodeCache> own_code;
@@ -147,6 +151,11 @@ struct alignas(64) Hart::Core {
     // hart.cpp
     StopReason run(Cycle until_, Cycle global);
     void reset(Cycle when, std::uint64_t at);
+
+    /// Asks the debugger where it may want to stop. false: run() returns.
+    bool debug_gate();
+    /// Keeps watched bytes out of a data window around addr and tells the debugger of a hit.
+    void debug_access(std::uint64_t addr, std::uint64_t len, AccessKind kind);
 
     // fetch.cpp
     const Decoded* refill();

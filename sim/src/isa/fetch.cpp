@@ -173,6 +173,12 @@ const Decoded* Core::refill() {
     window_page = page;
     const auto slot_at = [&](std::uint64_t addr) { return &page->slots[(addr - page_base) / 2]; };
 
+    if (last - pc >= 3 && debug) [[unlikely]] {
+        // Breakpoints lie outside of windows; while every instruction counts there is none at all.
+        debug->points->exclude_breakpoints(pc, first, last);
+        if (debug->every_instruction || first >= last || pc < first || last - pc < 3)
+            return slot_at(pc);
+    }
     if (last - pc >= 3) { // room for four bytes: an ordinary window
         first += (first ^ pc) & 1;
         window_base = first;

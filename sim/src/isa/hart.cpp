@@ -115,6 +115,8 @@ StopReason Core::run(Cycle until_, Cycle global) {
             if (offset < window_len) [[likely]] {
                 d = window + offset / 2;
             } else {
+                if (debug && !debug_gate()) [[unlikely]]
+                    return state;
                 d = refill();
                 if (!d)
                     break;
@@ -138,6 +140,8 @@ StopReason Core::run(Cycle until_, Cycle global) {
         case HartEvent::kNone:
             return StopReason::kUntil;
         case HartEvent::kTrap:
+            if (debug && !debug->hook->before_trap(config.id, trap_cause, trap_tval)) [[unlikely]]
+                return state;
             enter_trap(trap_cause, trap_tval);
             if (state == StopReason::kHalted)
                 return state;
@@ -158,11 +162,30 @@ StopReason Core::run(Cycle until_, Cycle global) {
             irq_check = true;
             if (happened == HartEvent::kRetire) {
                 state = stop_reason;
+                // A step of WFI ends here, not when an interrupt comes.
+                if (debug && debug->every_instruction)
+                    debug->hook->before_instruction(config.id);
                 return state;
             }
             break;
         }
     }
+}
+
+bool Core::debug_gate() {
+    if (!debug->every_instruction && !watch_hit && !debug->points->breakpoint_at(pc))
+        return true;
+    watch_hit = false;
+    return debug->hook->before_instruction(config.id);
+}
+
+void Core::debug_access(std::uint64_t addr, std::uint64_t len, AccessKind kind) {
+    const Watchpoint* point = debug->points->watching(addr, len, kind);
+    if (!point)
+        return;
+    watch_hit = true;
+    window_len = 0; // the next instruction comes through debug_gate()
+    debug->hook->on_watched(config.id, *point, addr, kind);
 }
 
 Hart::Hart(const HartConfig& config, HartPort& port)
@@ -218,6 +241,30 @@ bool Hart::wake(Cycle when) {
     c.state = StopReason::kUntil;
     c.now = std::max(c.now, when);
     return true;
+}
+
+void Hart::set_debug(const HartDebug* debug) {
+    Core& c = *core_;
+    c.debug = debug;
+    c.watch_hit = false;
+    c.window_len = 0;
+    c.drop_data_windows();
+}
+
+bool Hart::leave_wfi(Cycle when) {
+    Core& c = *core_;
+    if (c.state != StopReason::kWfi)
+        return false;
+    c.state = StopReason::kUntil;
+    c.now = std::max(c.now, when);
+    return true;
+}
+
+std::pair<unsigned, unsigned> Hart::icache_lines() const {
+    const auto& lines = core_->icache;
+    const auto empty = std::count(lines.begin(), lines.end(), std::uint64_t{0});
+    return {static_cast<unsigned>(lines.size() - static_cast<std::size_t>(empty)),
+            static_cast<unsigned>(lines.size())};
 }
 
 void Hart::forget_fetch_windows() {

@@ -17,9 +17,11 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "core/types.hpp"
+#include "isa/debug_hook.hpp"
 #include "isa/timing.hpp"
 
 namespace talus::sim {
@@ -287,6 +289,15 @@ class Hart {
     /// Executable memory at [addr, addr + len) was written by another unit: drops decoded
     /// instructions and instruction-cache lines there.
     void invalidate_code(std::uint64_t addr, std::uint64_t len);
+
+    /// Stops for a debugger; null: none. `debug` outlives its use. To be called again after every
+    /// change of what it refers to. Takes no time and changes none.
+    void set_debug(const HartDebug* debug);
+    /// Ends WFI without an interrupt, as the architecture permits; at time `when`. false: the hart
+    /// was not in WFI.
+    bool leave_wfi(Cycle when);
+    /// Instruction-cache lines: how many hold something, and how many there are.
+    std::pair<unsigned, unsigned> icache_lines() const;
 
     // State, for tests, debuggers and crash dumps; not while inside a port call.
     std::uint64_t pc() const;

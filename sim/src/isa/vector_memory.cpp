@@ -106,6 +106,8 @@ bool move_lines(Core& c, const Access& a, std::uint8_t* reg, std::uint64_t& i, C
                                      : c.port.store(c.config.id, c.now, addr, at, n);
         if (result.status == OpStatus::kTrap)
             break;
+        if (c.debug) [[unlikely]]
+            c.debug_access(addr, n, kKind);
         if (!c.accept(result)) {
             c.vstart = i;
             if (Load)
