@@ -22,6 +22,7 @@
 #include "bare/command_line.hpp"
 #include "core/config.hpp"
 #include "core/diagnostics.hpp"
+#include "debug/debugger.hpp"
 #include "pci/pci_function.hpp"
 #include "pci/sysfs_tree.hpp"
 #include "soc/device.hpp"
@@ -53,6 +54,8 @@ struct Arguments {
     std::string host_clock = "parked";
     std::string host_log;
     std::string replay;
+    std::string gdb;
+    bool wait_gdb = false;
     bool trace_commands = false;
     bool verbose = false;
 };
@@ -113,6 +116,11 @@ class Card {
             failed_ = true;
             wake();
         });
+        if (!arguments.gdb.empty()) {
+            debugger_ = std::make_unique<debug::Debugger>(
+                device_, debugger_options(arguments, number, wake));
+            device_.set_debugger(debugger_.get());
+        }
         vfio_user::ServerOptions options;
         options.socket_path = numbered(arguments.socket, arguments, number);
         options.fd = arguments.fd;
@@ -142,6 +150,13 @@ class Card {
     }
 
     void start() {
+        if (debugger_) {
+            debugger_->start();
+        }
+        if (!gdb_address().empty()) {
+            // The program that started us may keep our standard output to itself.
+            fmt::print(stderr, "talus-sim: gdb at {}\n", gdb_address());
+        }
         device_.start();
         server_->start();
     }
@@ -150,13 +165,33 @@ class Card {
     std::string ready_line() const {
         const std::string where =
             fd_ >= 0 ? fmt::format("fd={}", fd_) : fmt::format("socket={}", server_->socket_path());
-        return fmt::format("talus-sim ready {} serial={:#018x}{}{}", where, serial_,
-                           tree_ ? " address=" : "", tree_ ? tree_->address() : "");
+        const std::string gdb = gdb_address();
+        return fmt::format("talus-sim ready {} serial={:#018x}{}{}{}{}", where, serial_,
+                           tree_ ? " address=" : "", tree_ ? tree_->address() : "",
+                           gdb.empty() ? "" : " gdb=", gdb);
     }
 
     bool failed() const { return failed_; }
 
   private:
+    std::string gdb_address() const { return debugger_ ? debugger_->address() : std::string(); }
+
+    static debug::DebuggerOptions debugger_options(const Arguments& arguments, unsigned number,
+                                                   const std::function<void()>& wake) {
+        debug::DebuggerOptions options;
+        options.listen = arguments.gdb;
+        // The cards' ports follow one another; each may also take a free one.
+        const bool is_port = arguments.gdb.find_first_not_of("0123456789") == std::string::npos;
+        if (number != 0 && is_port && arguments.gdb != "0") {
+            options.listen = std::to_string(std::stoul(arguments.gdb) + number);
+        } else if (!is_port) {
+            options.listen = numbered(arguments.gdb, arguments, number);
+        }
+        options.wait_gdb = arguments.wait_gdb;
+        options.on_kill = wake;
+        return options;
+    }
+
     DeviceOptions device_options(const Arguments& arguments, unsigned number) {
         if (!arguments.log.empty()) {
             diagnostics_.open(numbered(arguments.log, arguments, number));
@@ -192,6 +227,7 @@ class Card {
     std::atomic<bool> failed_{false};
     Diagnostics diagnostics_;
     Device device_;
+    std::unique_ptr<debug::Debugger> debugger_;
     PciFunction function_;
     std::optional<vfio_user::Server> server_;
     std::unique_ptr<SysfsTree> tree_;
@@ -278,6 +314,12 @@ int main(int argc, char** argv) {
            "Take the host's writes at the clocks of this log of --host-log; the same program, "
            "run again, then takes the same cycles")
         ->excludes("--host-clock");
+    auto* gdb = app.add_option("--gdb", arguments.gdb,
+                               "PORT|unix:PATH: accept gdb there, on the loopback interface; port "
+                               "0 takes a free one; the ready line says which");
+    app.add_flag("--wait-gdb", arguments.wait_gdb,
+                 "Do not execute the first instruction before gdb has said `continue`")
+        ->needs(gdb);
     app.add_flag("--trace-commands", arguments.trace_commands,
                  "Log every admitted batch and every completion with its clocks");
     bare::Options bare_options;

@@ -93,15 +93,26 @@ std::string Diagnostics::pc(std::uint64_t addr) const {
 
 void Diagnostics::write(Owner owner, std::string_view text) {
     counts_[static_cast<unsigned>(owner)].fetch_add(1, std::memory_order_relaxed);
-    if (owner == Owner::kInfo && quiet_.load(std::memory_order_relaxed)) {
-        return;
-    }
+    const bool silent = owner == Owner::kInfo && quiet_.load(std::memory_order_relaxed);
     const std::string line = fmt::format("[{:<13} {:>12}] {}\n", owner_name(owner),
                                          clock_.load(std::memory_order_relaxed), text);
     const std::lock_guard lock(mutex_);
+    recent_.push_back(line);
+    if (recent_.size() > kRecentLines) {
+        recent_.pop_front();
+    }
+    if (silent) {
+        return;
+    }
     std::FILE* out = file_ != nullptr ? file_ : stderr;
     std::fwrite(line.data(), 1, line.size(), out);
     std::fflush(out);
+}
+
+std::vector<std::string> Diagnostics::recent(std::size_t count) {
+    const std::lock_guard lock(mutex_);
+    const std::size_t take = std::min(count, recent_.size());
+    return {recent_.end() - static_cast<std::ptrdiff_t>(take), recent_.end()};
 }
 
 std::uint64_t Diagnostics::count(Owner owner) const {

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdint>
 #include <cstdio>
+#include <deque>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -105,6 +106,10 @@ class Diagnostics {
     void write(Owner owner, std::string_view text);
 
     void set_clock(Cycle now) { clock_.store(now, std::memory_order_relaxed); }
+    /// The latest lines, at most `count` and kRecentLines, oldest first; those that are not written
+    /// because of set_quiet() as well.
+    static constexpr std::size_t kRecentLines = 200;
+    std::vector<std::string> recent(std::size_t count);
     /// Lines written for `owner` so far.
     std::uint64_t count(Owner owner) const;
 
@@ -114,6 +119,7 @@ class Diagnostics {
     std::atomic<Cycle> clock_{0};
     std::atomic<bool> quiet_{false};
     std::atomic<std::uint64_t> counts_[5] = {};
+    std::deque<std::string> recent_; ///< under mutex_
     SymbolTable symbols_;
 };
 

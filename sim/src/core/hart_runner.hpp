@@ -59,6 +59,7 @@ class HartRunner final : public EventSink {
         if (held_ || !hart_.leave_wfi(when)) {
             return false;
         }
+        activity_.enter(CoreActivity::kRun, hart_.now());
         schedule();
         return true;
     }

@@ -454,6 +454,89 @@ void Fabric::written(const Requester& who, std::uint64_t addr, std::uint64_t len
     }
 }
 
+namespace {
+
+/// The widest natural register access at addr within `left` bytes.
+unsigned register_width(std::uint64_t addr, std::uint64_t left) {
+    return addr % 8 == 0 && left >= 8 ? 8 : 4;
+}
+
+} // namespace
+
+FabricError Fabric::peek(const Requester& who, Cycle now, std::uint64_t addr, void* data,
+                         std::uint64_t len) {
+    auto* to = static_cast<std::uint8_t*>(data);
+    while (len > 0) {
+        const Target target = state_->locate(who, addr);
+        if (!target.ok()) {
+            return target.error;
+        }
+        std::uint64_t bytes = std::min(len, target.left);
+        if (target.memory()) {
+            std::memcpy(to, target.host, bytes);
+        } else {
+            // Bytes of a register come from the word around them.
+            const std::uint64_t word = addr & ~std::uint64_t{3};
+            const unsigned width = word == addr ? register_width(addr, len) : 4;
+            std::uint64_t value = 0;
+            if (target.kind == TargetKind::kMmio) {
+                if (!target.handler->mmio_read(who, now, word, width, value)) {
+                    return FabricError::kForbidden;
+                }
+            } else {
+                value = state_->pes[target.pe]->read_register(
+                    now, static_cast<std::uint32_t>(target.offset & ~std::uint64_t{3}), width);
+            }
+            value >>= 8 * (addr - word);
+            bytes = std::min(bytes, width - (addr - word));
+            std::memcpy(to, &value, bytes);
+        }
+        to += bytes;
+        addr += bytes;
+        len -= bytes;
+    }
+    return FabricError::kNone;
+}
+
+FabricError Fabric::poke(const Requester& who, Cycle now, std::uint64_t addr, const void* data,
+                         std::uint64_t len) {
+    const auto* from = static_cast<const std::uint8_t*>(data);
+    while (len > 0) {
+        const Target target = state_->locate(who, addr);
+        if (!target.ok()) {
+            return target.error;
+        }
+        if (target.kind == TargetKind::kRom) {
+            return FabricError::kForbidden;
+        }
+        std::uint64_t bytes = std::min(len, target.left);
+        if (target.memory()) {
+            std::memcpy(target.host, from, bytes);
+            state_->break_reservations(target.host, bytes);
+        } else {
+            const unsigned width = register_width(addr, len);
+            if (addr % 4 != 0 || len < width) {
+                return FabricError::kMisaligned;
+            }
+            std::uint64_t value = 0;
+            std::memcpy(&value, from, width);
+            if (target.kind == TargetKind::kMmio) {
+                if (!target.handler->mmio_write(who, now, addr, width, value)) {
+                    return FabricError::kForbidden;
+                }
+            } else {
+                state_->pes[target.pe]->write_register(
+                    now, static_cast<std::uint32_t>(target.offset), width, value);
+            }
+            bytes = width;
+        }
+        from += bytes;
+        addr += bytes;
+        len -= bytes;
+    }
+    return FabricError::kNone;
+}
+
 Cycle Fabric::packet(const Requester& who, Cycle now, Cycle at, std::uint64_t addr,
                      std::uint64_t len, bool write) {
     return state_->packet(who, now, at, state_->locate(who, addr), len, write);

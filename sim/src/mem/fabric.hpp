@@ -178,6 +178,16 @@ class Fabric {
     FabricResult amo(const Requester& who, Cycle now, const AmoRequest& request,
                      std::uint64_t& old_value);
 
+    // --- without time and without side effects, for debuggers
+    // --------------------------------------
+    /// Reads [addr, addr + len) as `who` would see it; registers by their natural widths. What is
+    /// read before an error remains in `data`.
+    FabricError peek(const Requester& who, Cycle now, std::uint64_t addr, void* data,
+                     std::uint64_t len);
+    /// Writes likewise. A write of a register has the register's effect; ROM cannot be written.
+    FabricError poke(const Requester& who, Cycle now, std::uint64_t addr, const void* data,
+                     std::uint64_t len);
+
     // --- bulk
     // ---------------------------------------------------------------------------------------
     /// Checks a range of plain memory (not registers) and finds its bytes. `write` also when the

@@ -79,6 +79,7 @@ class CircularBuffer {
     }
     void end_produce(std::uint64_t move) { committed_ += move; }
 
+    std::uint64_t base() const { return base_; }
     std::uint64_t depth() const { return depth_; }
     /// Committed and not yet being popped.
     std::uint64_t available() const { return committed_ - popping_; }

@@ -54,6 +54,10 @@ class CommandProcessor {
     bool busy() const;
     CoreActivity wait_of(unsigned core) const;
     void describe_waits(const std::string& pe, std::vector<std::string>& out) const;
+    /// Configured circular buffers and semaphores that are not 0, a line each.
+    void describe_buffers(std::vector<std::string>& out) const;
+    /// What each queue holds and what is under way in each unit, a line each.
+    void describe_queues(std::vector<std::string>& out) const;
 
   private:
     struct Queue {

@@ -291,6 +291,18 @@ std::vector<std::string> Pe::describe_waits() const {
     return lines;
 }
 
+std::vector<std::string> Pe::describe_buffers() const {
+    std::vector<std::string> lines;
+    impl_->cp.describe_buffers(lines);
+    return lines;
+}
+
+std::vector<std::string> Pe::describe_queues() const {
+    std::vector<std::string> lines;
+    impl_->cp.describe_queues(lines);
+    return lines;
+}
+
 const PeCounters& Pe::counters() const {
     return impl_->counters;
 }

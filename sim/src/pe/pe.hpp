@@ -76,6 +76,10 @@ class Pe final : public EventSink, public PePort {
     /// report.
     std::vector<std::string> describe_waits() const;
 
+    /// For people: the state of the command processor, a line for each thing that is not idle.
+    std::vector<std::string> describe_buffers() const;
+    std::vector<std::string> describe_queues() const;
+
     const PeCounters& counters() const;
     std::uint32_t index() const { return index_; }
 

@@ -398,4 +398,46 @@ void CommandProcessor::describe_waits(const std::string& pe, std::vector<std::st
     }
 }
 
+void CommandProcessor::describe_buffers(std::vector<std::string>& out) const {
+    for (unsigned id = 0; id < cbs_.size(); ++id) {
+        const CircularBuffer& cb = cbs_[id];
+        if (cb.configured()) {
+            out.push_back(fmt::format("CB {}: base {:#x}, depth {}, occupied {} (from offset "
+                                      "{:#x}), free {}, producer {}, "
+                                      "consumer {}, {} commands",
+                                      id, cb.base(), cb.depth(), cb.occupancy(),
+                                      cb.consume_address(0), cb.space(), party_name(cb.producer()),
+                                      party_name(cb.consumer()), cb.references));
+        }
+    }
+    for (unsigned id = 0; id < semaphores_.size(); ++id) {
+        if (semaphores_[id] != 0) {
+            out.push_back(fmt::format("semaphore {}: {}", id, semaphores_[id]));
+        }
+    }
+}
+
+void CommandProcessor::describe_queues(std::vector<std::string>& out) const {
+    for (unsigned unit = 0; unit < TALUS_UNIT_COUNT; ++unit) {
+        for (const Command& command : units_[unit].in_flight) {
+            out.push_back(fmt::format("{}: {} of core {} from pc {:#x} is under way",
+                                      unit_name(unit), command_name(command.code),
+                                      static_cast<char>('A' + command.core), command.pc));
+        }
+        for (unsigned core = 0; core < 2; ++core) {
+            for (const Command& command : units_[unit].queues[core].commands) {
+                out.push_back(fmt::format("{}: {} of core {} from pc {:#x} is queued",
+                                          unit_name(unit), command_name(command.code),
+                                          static_cast<char>('A' + core), command.pc));
+            }
+        }
+    }
+    for (unsigned core = 0; core < 2; ++core) {
+        if (cores_[core].wait.reason != Reason::kNone) {
+            out.push_back(fmt::format("core {} at pc {:#x} {}", static_cast<char>('A' + core),
+                                      cores_[core].wait_pc, describe(cores_[core].wait)));
+        }
+    }
+}
+
 } // namespace talus::sim

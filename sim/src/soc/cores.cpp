@@ -392,7 +392,20 @@ bool Cores::csr_write(HartId, Cycle, unsigned, std::uint64_t) {
     return false;
 }
 
+FabricError Cores::peek(HartId hart, std::uint64_t addr, void* data, std::uint64_t len) {
+    return fabric_.peek(Requester::hart(hart), events_.now(), addr, data, len);
+}
+
+FabricError Cores::poke(HartId hart, std::uint64_t addr, const void* data, std::uint64_t len) {
+    const FabricError error = fabric_.poke(Requester::hart(hart), events_.now(), addr, data, len);
+    code_.invalidate(); // it may have been code, and some of it may have been written
+    return error;
+}
+
 void Cores::on_trap(HartId hart, const TrapInfo& info) {
+    if (observer_ != nullptr) {
+        observer_->on_trap(hart, info);
+    }
     const bool interrupt = (info.cause & cause::kInterrupt) != 0;
     const bool call = info.cause == cause::kEcallFromU || info.cause == cause::kEcallFromM;
     if (((interrupt || call) && !info.unhandled) || trap_reports_ >= kMaxTrapReports) {

@@ -22,6 +22,13 @@
 
 namespace talus::sim {
 
+/// Hears of every trap and interrupt that a hart takes, before its state changes.
+class TrapObserver {
+  public:
+    virtual ~TrapObserver() = default;
+    virtual void on_trap(HartId hart, const TrapInfo& info) = 0;
+};
+
 class Cores final : public HartPort,
                     public PeHost,
                     public InterruptLines,
@@ -53,6 +60,14 @@ class Cores final : public HartPort,
         std::uint64_t clocks = 0;
     };
     const FetchCounters& fetches(HartId hart) const { return fetches_.at(hart); }
+
+    /// null: none. Outlives its use.
+    void set_trap_observer(TrapObserver* observer) { observer_ = observer; }
+
+    /// Memory and registers as the hart addresses them; takes no time, reads change nothing
+    /// (Fabric::peek). Not while the hart is inside a port call.
+    FabricError peek(HartId hart, std::uint64_t addr, void* data, std::uint64_t len);
+    FabricError poke(HartId hart, std::uint64_t addr, const void* data, std::uint64_t len);
 
     /// Clocks in which PEs' units worked, summed over the PEs.
     std::uint64_t busy_clocks() const;
@@ -112,6 +127,7 @@ class Cores final : public HartPort,
     Fabric& fabric_;
     Diagnostics& diagnostics_;
     SystemBus* bus_ = nullptr;
+    TrapObserver* observer_ = nullptr;
     CodeCache code_;
     DataCaches caches_;
     std::vector<std::unique_ptr<Pe>> pes_;

@@ -94,6 +94,11 @@ void Device::stop() {
     }
 }
 
+DeviceParts Device::parts() {
+    return {options_.config, diagnostics_, events_,         fabric_,       cores_,
+            clint_,          interrupts_,  host_interface_, queue_engine_, dma_};
+}
+
 // --- socket thread -------------------------------------------------------------------------------
 
 void Device::connect(HostPort& port) {
@@ -196,7 +201,11 @@ void Device::client_gone() {} // function_reset() came just before, and says it 
 void Device::run() {
     try {
         while (serve_requests()) {
-            if (events_.empty()) {
+            if (debugger_calls()) {
+                diagnostics_.set_clock(events_.now());
+                host_interface_.set_clock(events_.now());
+                debugger_->attend();
+            } else if (events_.empty()) {
                 park();
             } else {
                 run_events();
@@ -212,7 +221,7 @@ void Device::run() {
 }
 
 bool Device::serve_requests() {
-    if ((inbox_.pending() & ~HostInbox::kPolled) == 0) {
+    if ((inbox_.pending() & HostInbox::kUrgent) == 0) {
         return true;
     }
     if (inbox_.take(HostInbox::kStop) != 0) {
@@ -236,7 +245,8 @@ bool Device::serve_requests() {
 
 void Device::run_events() {
     // In portions, so that requests and the status page are looked after.
-    for (unsigned count = 0; count < 256 && !events_.empty() && !replay_due(); ++count) {
+    for (unsigned count = 0; count < 256 && !events_.empty() && !replay_due() && !debugger_calls();
+         ++count) {
         events_.run_next();
     }
     tick_fresh_ = false;
@@ -307,6 +317,17 @@ void Device::scrub_tenant_memory() {
 
 void Device::park() {
     publish_clock();
+    if (debugger_ != nullptr) {
+        // In this order: a call that comes after it ends the sleep below.
+        inbox_.take(HostInbox::kDebugger);
+        if (debugger_->attention()) {
+            return;
+        }
+        if (debugger_->holds_harts()) {
+            inbox_.wait(kNap);
+            return;
+        }
+    }
     const bool recorded = replay_ != nullptr;
     if (grid_.check_deadlock(events_.now()) ||
         (!recorded && (admit_host_write() || admit_shadow()))) {
@@ -334,7 +355,7 @@ bool Device::admit_host_write() {
         if (apply(write)) {
             return true;
         }
-        if ((inbox_.pending() & ~HostInbox::kPolled) != 0) {
+        if ((inbox_.pending() & HostInbox::kUrgent) != 0) {
             return false; // a reset overtakes what is left
         }
     }
@@ -422,7 +443,7 @@ bool Device::replay_due() const {
 }
 
 bool Device::interrupted() const {
-    return replay_ != nullptr ? replay_due() : (inbox_.pending() & ~HostInbox::kPolled) != 0;
+    return replay_ != nullptr ? replay_due() : (inbox_.pending() & HostInbox::kUrgent) != 0;
 }
 
 /// Waits until the host has done what was recorded next, and admits it. In portions of a

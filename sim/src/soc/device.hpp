@@ -35,6 +35,7 @@
 #include "admissions.hpp"
 #include "clint.hpp"
 #include "cores.hpp"
+#include "device_debugger.hpp"
 #include "dma_engine.hpp"
 #include "domain_windows.hpp"
 #include "grid_control.hpp"
@@ -66,7 +67,7 @@ struct DeviceOptions {
     bool trace_commands = false; ///< one line per admission and per completion
 };
 
-class Device final : public PciDeviceModel {
+class Device final : public PciDeviceModel, public DebugServices {
   public:
     /// Throws std::runtime_error or std::system_error. `diagnostics` outlives the device.
     Device(DeviceOptions options, Diagnostics& diagnostics);
@@ -78,6 +79,15 @@ class Device final : public PciDeviceModel {
     void stop();
     /// Called on the timing thread, once, when it ends by an internal error.
     void on_internal_error(std::function<void()> callback) { on_error_ = std::move(callback); }
+
+    /// Before start(); outlives stop(). null: none.
+    void set_debugger(DeviceDebugger* debugger) { debugger_ = debugger; }
+
+    // DebugServices
+    DeviceParts parts() override;
+    void call_attention() override { inbox_.request(HostInbox::kDebugger); }
+    bool ending() const override { return (inbox_.pending() & HostInbox::kStop) != 0; }
+    void request_reset() override { fundamental_reset(); }
 
     // PciDeviceModel
     void connect(HostPort& port) override;
@@ -96,6 +106,7 @@ class Device final : public PciDeviceModel {
     // timing thread
     void run();
     void run_events();
+    bool debugger_calls() const { return debugger_ != nullptr && debugger_->attention(); }
     bool serve_requests(); ///< false: stop
     void reset_device();
     void reset_function();
@@ -143,6 +154,7 @@ class Device final : public PciDeviceModel {
     Uart uart_;
     SystemBus bus_;
 
+    DeviceDebugger* debugger_ = nullptr;
     HostInbox inbox_;
     std::unique_ptr<AdmissionLog> host_log_;
     std::unique_ptr<AdmissionReplay> replay_; ///< null: none, or at its end

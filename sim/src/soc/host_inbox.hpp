@@ -34,7 +34,10 @@ class HostInbox {
         kFunctionReset = 2,    ///< writes from before it have been dropped
         kFundamentalReset = 4, ///< likewise
         kPolled = 8,           ///< the host read a register: a parked device may step to its timer
+        kDebugger = 16,        ///< a debugger has something to say: only wakes who waits
     };
+    /// What does not wait for the device to finish what it is doing.
+    static constexpr std::uint32_t kUrgent = kStop | kFunctionReset | kFundamentalReset;
 
     /// false: the host ran too far ahead of the device and the write was dropped.
     bool push(const HostWrite& write) {

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <cstring>
 
+#include <fmt/format.h>
+
 namespace talus::sim {
 
 namespace {
@@ -380,6 +382,25 @@ void QueueEngine::store_event_indices(bool ring) {
     }
     // Our stores before our next look at the tails; the host has the mirror image of this fence.
     std::atomic_thread_fence(std::memory_order_seq_cst);
+}
+
+std::vector<std::string> QueueEngine::describe() const {
+    std::vector<std::string> lines;
+    lines.push_back(fmt::format("inbox: head {}, tail {}; outbox: head {}, tail {}; {} commands "
+                                "admitted and not completed",
+                                inbox_head_, inbox_tail_, outbox_head_, outbox_tail_,
+                                outstanding_));
+    for (unsigned qid = 0; qid < queues_.size(); ++qid) {
+        const Queue& queue = queues_[qid];
+        if (queue.enabled) {
+            lines.push_back(fmt::format(
+                "queue {}: {} entries, domain {}, vector {}, SQ head {} of tail {}, CQ head {} of "
+                "tail {}, {} outstanding, {} completions wait for the host",
+                qid, queue.entries, queue.domain, queue.vector, queue.sq_head, queue.tail,
+                queue.cq_head, queue.cq_tail, queue.outstanding, queue.waiting.size()));
+        }
+    }
+    return lines;
 }
 
 // --- registers -----------------------------------------------------------------------------------

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <string>
 #include <vector>
 
 #include "talus/hw/pci.h"
@@ -74,6 +75,9 @@ class QueueEngine final : public RegisterBlock, public EventSink {
 
     /// Commands admitted and not yet completed, over all queues.
     std::uint64_t outstanding() const { return outstanding_; }
+
+    /// For people: inbox and outbox, then a line for each queue that is enabled.
+    std::vector<std::string> describe() const;
 
     std::uint32_t read32(Cycle now, std::uint32_t offset) override;
     void write32(Cycle now, std::uint32_t offset, std::uint32_t value) override;

@@ -9,7 +9,8 @@
 namespace talus::sim {
 
 /// A block of 32-bit registers; a 64-bit register is two of them, low half first. Unlisted offsets
-/// read 0 and ignore writes. Offsets are relative to the block and aligned to the access.
+/// read 0 and ignore writes. Offsets are relative to the block and aligned to the access. Reading
+/// changes nothing: debuggers do it too.
 class RegisterBlock {
   public:
     virtual ~RegisterBlock() = default;
