@@ -56,6 +56,7 @@ struct Arguments {
     std::string replay;
     std::string gdb;
     bool wait_gdb = false;
+    std::string crash_dir;
     bool trace_commands = false;
     bool verbose = false;
 };
@@ -116,7 +117,7 @@ class Card {
             failed_ = true;
             wake();
         });
-        if (!arguments.gdb.empty()) {
+        if (!arguments.gdb.empty() || !arguments.crash_dir.empty()) {
             debugger_ = std::make_unique<debug::Debugger>(
                 device_, debugger_options(arguments, number, wake));
             device_.set_debugger(debugger_.get());
@@ -180,14 +181,17 @@ class Card {
                                                    const std::function<void()>& wake) {
         debug::DebuggerOptions options;
         options.listen = arguments.gdb;
-        // The cards' ports follow one another; each may also take a free one.
         const bool is_port = arguments.gdb.find_first_not_of("0123456789") == std::string::npos;
-        if (number != 0 && is_port && arguments.gdb != "0") {
-            options.listen = std::to_string(std::stoul(arguments.gdb) + number);
-        } else if (!is_port) {
+        if (!is_port) {
             options.listen = numbered(arguments.gdb, arguments, number);
+        } else if (number != 0 && !arguments.gdb.empty() && arguments.gdb != "0") {
+            options.listen = std::to_string(std::stoul(arguments.gdb) + number);
         }
         options.wait_gdb = arguments.wait_gdb;
+        options.crash_dir = numbered(arguments.crash_dir, arguments, number);
+        if (!options.crash_dir.empty()) {
+            std::filesystem::create_directories(options.crash_dir);
+        }
         options.on_kill = wake;
         return options;
     }
@@ -320,6 +324,9 @@ int main(int argc, char** argv) {
     app.add_flag("--wait-gdb", arguments.wait_gdb,
                  "Do not execute the first instruction before gdb has said `continue`")
         ->needs(gdb);
+    app.add_option("--crash-dir", arguments.crash_dir,
+                   "Write an ELF core file into this folder for every fault of a hart")
+        ->check(CLI::ExistingDirectory);
     app.add_flag("--trace-commands", arguments.trace_commands,
                  "Log every admitted batch and every completion with its clocks");
     bare::Options bare_options;

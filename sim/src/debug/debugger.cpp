@@ -5,7 +5,9 @@
 #include <fmt/format.h>
 
 #include "talus/hw/address_map.h"
+#include "talus/hw/interrupts.h"
 
+#include "core_dump.hpp"
 #include "soc/host_interface.hpp"
 
 namespace talus::sim::debug {
@@ -36,6 +38,17 @@ unsigned signal_of(std::uint64_t cause) {
     default:
         return kSigIll;
     }
+}
+
+/// Core files per run of the simulator: a kernel that faults does so on all PEs.
+constexpr unsigned kMaxCrashDumps = 16;
+
+// Linux's signal numbers, which core files have.
+constexpr unsigned kLinuxSigIll = 4;
+
+unsigned linux_signal_of(std::uint64_t cause) {
+    const unsigned signal = signal_of(cause);
+    return signal == kSigBus ? 7 : signal; // the others are the same
 }
 
 /// Absolute window of the PE that the hart belongs to.
@@ -230,11 +243,43 @@ void Debugger::on_watched(HartId hart, const Watchpoint& point, std::uint64_t ad
 void Debugger::on_trap(HartId hart, const TrapInfo& info) {
     Control& control = control_[hart];
     const bool interrupt = (info.cause & cause::kInterrupt) != 0;
+    if (!options_.crash_dir.empty()) {
+        const bool call = info.cause == cause::kEcallFromU || info.cause == cause::kEcallFromM;
+        const bool command_fault = info.cause == (cause::kInterrupt | TALUS_LIRQ_CP_FAULT);
+        if (command_fault || (!interrupt && !call)) {
+            dump_crash(hart, info);
+        }
+    }
     if (interrupt && control.action == Action::kStep && !control.handler_return &&
         !step_into_interrupts_) {
         // The step goes on when the handler has returned.
         control.handler_return = info.pc;
         control.retired_before_handler = place(hart) != control.from;
+    }
+}
+
+void Debugger::dump_crash(HartId hart, const TrapInfo& info) {
+    if (crash_dumps_ >= kMaxCrashDumps) {
+        return;
+    }
+    const std::uint32_t pe = (hart - TALUS_CONTROL_HARTS) / TALUS_CORES_PER_PE;
+    const std::string who =
+        hart < TALUS_CONTROL_HARTS
+            ? std::string("control")
+            : fmt::format("pe{}.{}", pe / parts_.config.grid.cols, pe % parts_.config.grid.cols);
+    const std::string path = fmt::format("{}/core.{}.{}", options_.crash_dir, crash_dumps_, who);
+    ++crash_dumps_;
+    const bool command = (info.cause & cause::kInterrupt) != 0;
+    DumpReason reason;
+    reason.signal = command ? kLinuxSigIll : linux_signal_of(info.cause);
+    reason.text = command ? std::string("a command of its command processor faulted")
+                          : fmt::format("cause {}, tval {:#x}", info.cause, info.tval);
+    try {
+        write_core(path, parts_, hart, reason);
+        parts_.diagnostics.info("{}: core file {}{}", parts_.cores.name(hart), path,
+                                crash_dumps_ == kMaxCrashDumps ? "; the last one" : "");
+    } catch (const std::exception& error) {
+        parts_.diagnostics.info("no core file of {}: {}", parts_.cores.name(hart), error.what());
     }
 }
 

@@ -31,6 +31,7 @@ namespace talus::sim::debug {
 struct DebuggerOptions {
     std::string listen;            ///< as GdbServer takes it; empty: no gdb
     bool wait_gdb = false;         ///< the device does not begin before gdb has said so
+    std::string crash_dir;         ///< a core file there for every fault of a hart; empty: none
     std::function<void()> on_kill; ///< gdb's `kill`: the simulator shall end. Any thread.
 };
 
@@ -114,6 +115,7 @@ class Debugger final : public DeviceDebugger, public DebugHook, public TrapObser
     void set_held(bool held);
     void handle(const GdbServer::Message& message);
     std::string stop_reply(unsigned signal, HartId hart, std::string_view reason) const;
+    void dump_crash(HartId hart, const TrapInfo& info);
 
     // gdb_protocol.cpp
     std::optional<std::string> answer(std::string_view packet);
@@ -136,6 +138,7 @@ class Debugger final : public DeviceDebugger, public DebugHook, public TrapObser
     std::string monitor_queues() const;
     std::string monitor_cycle() const;
     std::string monitor_log(std::string_view count) const;
+    std::string monitor_dump(std::string_view which, std::string_view path) const;
     std::string hart_state(HartId hart) const;
     std::optional<std::uint32_t> parse_pe(std::string_view text) const;
 
@@ -166,6 +169,7 @@ class Debugger final : public DeviceDebugger, public DebugHook, public TrapObser
     std::string last_reply_;
     std::optional<HartId> alone_; ///< steps over a lifted breakpoint, others run in its wake only
     unsigned frozen_ = 0;
+    unsigned crash_dumps_ = 0;
 };
 
 } // namespace talus::sim::debug

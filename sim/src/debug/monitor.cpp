@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "core_dump.hpp"
 #include "debugger.hpp"
 #include "pe/pe.hpp"
 #include "soc/clint.hpp"
@@ -25,6 +26,7 @@ constexpr const char* kHelp =
     "log [LINES]             the end of the simulator's log\n"
     "stop-on-trap on|off     stop before a hart takes a trap (calls and interrupts excepted)\n"
     "step-interrupts on|off  step into interrupt handlers (off: over them)\n"
+    "dump PE|control PATH    an ELF core file of PE ROW.COL, or of the control harts\n"
     "reset                   fundamental reset; the device then stands before its first "
     "instruction\n";
 
@@ -90,6 +92,9 @@ std::string Debugger::monitor(std::string_view command) {
     }
     if (word == "log") {
         return monitor_log(argument);
+    }
+    if (word == "dump") {
+        return monitor_dump(argument, next_word(command));
     }
     if (word == "stop-on-trap") {
         return on_off(stop_on_trap_);
@@ -227,6 +232,24 @@ std::string Debugger::monitor_pe(std::string_view which, bool buffers) const {
 
 std::string Debugger::monitor_queues() const {
     return join(parts_.queue_engine.describe());
+}
+
+std::string Debugger::monitor_dump(std::string_view which, std::string_view path) const {
+    const auto pe = parse_pe(which);
+    if (path.empty() || (which != "control" && !pe)) {
+        return "dump: which PE (ROW.COL) or \"control\", and into which file?\n";
+    }
+    HartId hart = pe ? TALUS_HART_OF(*pe, 0) : 0;
+    const HartId last = pe ? TALUS_HART_OF(*pe, 1) : TALUS_CONTROL_HARTS - 1;
+    if (current_ >= hart && current_ <= last) {
+        hart = current_;
+    }
+    try {
+        write_core(std::string(path), parts_, hart, {"dumped by a debugger", 0});
+    } catch (const std::exception& error) {
+        return fmt::format("{}\n", error.what());
+    }
+    return fmt::format("{}\n", path);
 }
 
 std::string Debugger::monitor_log(std::string_view count) const {

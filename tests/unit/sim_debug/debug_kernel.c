@@ -17,6 +17,10 @@ __attribute__((noinline)) static uint64_t accumulate(const uint8_t* data, uint32
     return sum;
 }
 
+__attribute__((noinline)) static void store_nowhere(uint64_t value) {
+    *(volatile uint64_t*)DEBUG_NOWHERE = value;
+}
+
 TALUS_KERNEL void kernel_main(const struct talus_launch* launch) {
     const struct debug_args* args = launch->args;
     const uint64_t share = ((uint64_t)launch->row * launch->cols + launch->col) * args->bytes;
@@ -28,6 +32,8 @@ TALUS_KERNEL void kernel_main(const struct talus_launch* launch) {
     talus_core_barrier(launch);
     if (launch->core == TALUS_CORE_B) {
         const uint64_t sum = accumulate(talus_local_pointer(DEBUG_BUFFER), args->bytes);
+        if (launch->row == 0 && launch->col == args->fault_col)
+            store_nowhere(sum);
         uint64_t* result =
             (uint64_t*)(launch->record + __builtin_offsetof(struct talus_job_record, result));
         __atomic_fetch_add(result, sum, __ATOMIC_RELAXED);

@@ -40,7 +40,7 @@ std::vector<char> file(const std::string& path) {
     return {std::istreambuf_iterator<char>(stream), {}};
 }
 
-void run(const std::vector<std::string>& sim_arguments, Outcome& outcome) {
+void run(const std::vector<std::string>& sim_arguments, std::uint32_t fault_col, Outcome& outcome) {
     std::vector<const char*> arguments;
     for (const std::string& argument : sim_arguments) {
         arguments.push_back(argument.c_str());
@@ -69,7 +69,7 @@ void run(const std::vector<std::string>& sim_arguments, Outcome& outcome) {
         outcome.expected += bytes[i];
     }
     check(talus_drv_copy_in(queue, source, bytes.data(), bytes.size()));
-    const debug_args argument{source, kBytesPerPe};
+    const debug_args argument{source, kBytesPerPe, fault_col};
     check(talus_drv_copy_in(queue, args, &argument, sizeof argument));
     for (unsigned i = 0; i < 3; ++i) {
         talus_drv_command launch{};
@@ -94,10 +94,10 @@ void PrintTo(const Observed& o, std::ostream* out) {
          << ", status " << o.status << "}";
 }
 
-Outcome run_session(const std::vector<std::string>& sim_arguments) {
+Outcome run_session(const std::vector<std::string>& sim_arguments, std::uint32_t fault_col) {
     Outcome outcome;
     try {
-        run(sim_arguments, outcome);
+        run(sim_arguments, fault_col, outcome);
     } catch (const std::exception& error) {
         outcome.error = error.what();
     }

@@ -27,8 +27,12 @@ struct Outcome {
 
 inline constexpr std::uint32_t kBytesPerPe = 1024;
 
-/// Boots, uploads, runs the kernel on the whole grid three times, closes.
-Outcome run_session(const std::vector<std::string>& sim_arguments);
+inline constexpr std::uint32_t kNoFault = ~std::uint32_t{0};
+
+/// Boots, uploads, runs the kernel on the whole grid three times, closes. PE (0, fault_col) faults
+/// in every run.
+Outcome run_session(const std::vector<std::string>& sim_arguments,
+                    std::uint32_t fault_col = kNoFault);
 
 /// A folder that goes away.
 class Folder {
