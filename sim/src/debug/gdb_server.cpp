@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <stdexcept>
 
@@ -34,17 +35,20 @@ constexpr timeval kSendLimit{5, 0};
 int listen_unix(const std::string& where, const std::string& path) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
-    if (path.empty() || path.size() >= sizeof address.sun_path) {
+    // Under another name until it listens: whoever sees the socket can connect.
+    const std::string early = path + ".new";
+    if (path.empty() || early.size() >= sizeof address.sun_path) {
         throw std::runtime_error(fmt::format("--gdb {}: the path is empty or too long", where));
     }
-    std::memcpy(address.sun_path, path.data(), path.size());
+    std::memcpy(address.sun_path, early.data(), early.size());
     struct stat status {};
     if (lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) {
         unlink(path.c_str());
     }
+    unlink(early.c_str());
     const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-        listen(fd, 4) != 0) {
+        listen(fd, 4) != 0 || std::rename(early.c_str(), path.c_str()) != 0) {
         fail(where);
     }
     return fd;
