@@ -4,8 +4,14 @@
 #include "talus/hw/interrupts.h"
 #include "talus/hw/status.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <string>
 
 namespace talus::device_test {
 namespace {
@@ -142,6 +148,45 @@ TEST(DeviceFault, ResetScrubsDeviceMemory) {
         EXPECT_STATUS(session.run({copy(TALUS_DRV_COPY_D2H, place, host.iova, 4096)})[0], TALUS_OK);
         EXPECT_EQ(std::count(bytes, bytes + 4096, 0), 4096);
     }
+}
+
+// ---- A client that dies ----
+
+TEST(DeviceFault, KilledClientLeavesACleanDevice) {
+    if (std::string(device_under_test()) == "sim")
+        GTEST_SKIP() << "a simulator that the driver starts dies with its client";
+    constexpr std::uint64_t kBytes = 4096;
+    std::array<int, 2> ready{};
+    ASSERT_EQ(pipe(ready.data()), 0);
+    const pid_t client = fork();
+    if (client == 0) {
+        Session session;
+        const std::uint64_t dram = session.memory(TALUS_DRV_DRAM, kBytes);
+        const std::string secret(kBytes, 's');
+        const std::uint64_t entry = session.load(kernel_that_loops());
+        const bool ok =
+            talus_drv_copy_in(session.queue, dram, secret.data(), kBytes) == TALUS_DRV_OK &&
+            session.submit({launch(entry)}) == TALUS_DRV_OK;
+        [[maybe_unused]] const ssize_t told = write(ready[1], ok ? "y" : "n", 1);
+        pause(); // with every PE busy
+        _exit(0);
+    }
+    close(ready[1]);
+    char answer = 0;
+    EXPECT_EQ(read(ready[0], &answer, 1), 1);
+    EXPECT_EQ(answer, 'y');
+    close(ready[0]);
+    kill(client, SIGKILL);
+    int status = 0;
+    waitpid(client, &status, 0);
+    EXPECT_TRUE(WIFSIGNALED(status));
+
+    Session session;
+    const std::uint64_t dram = session.memory(TALUS_DRV_DRAM, kBytes); // the same address
+    std::string back(kBytes, '?');
+    EXPECT_DRV_OK(talus_drv_copy_out(session.queue, back.data(), dram, kBytes));
+    EXPECT_EQ(back, std::string(kBytes, '\0'));
+    EXPECT_STATUS(session.run({launch(session.load(kernel_that_returns()))})[0], TALUS_OK);
 }
 
 } // namespace
