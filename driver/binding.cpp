@@ -45,7 +45,7 @@ void give_back(Syscalls& calls, const std::string& bdf, const std::string& drive
 } // namespace
 
 std::string bind_to_vfio(Syscalls& calls, const std::string& bdf) {
-    const std::string before = driver_of(calls, bdf);
+    std::string before = driver_of(calls, bdf);
     if (before == "vfio-pci")
         return before;
     if (!calls.exists(kDrivers + "vfio-pci"))
@@ -91,7 +91,7 @@ std::string unbind_from_vfio(Syscalls& calls, const std::string& bdf) {
                                         node + "` names it)");
     if (group >= 0)
         calls.close(group);
-    const std::string before = calls.read_line(record_of(bdf)).value_or("");
+    std::string before = calls.read_line(record_of(bdf)).value_or("");
     write(calls, folder_of(bdf) + "/driver_override", "\n");
     write(calls, folder_of(bdf) + "/driver/unbind", bdf);
     if (!before.empty())

@@ -77,7 +77,7 @@ class Transport {
     /// process (mapped without a file), on whatever thread serves it. Set before anything is
     /// mapped.
     using DmaObserver = std::function<void(std::uint64_t iova, std::span<const std::byte> data)>;
-    virtual void observe_dma(DmaObserver) {}
+    virtual void observe_dma(const DmaObserver&) {}
 
     /// Number of MSI-X vectors (of MSI's where the device has no MSI-X).
     virtual std::uint32_t irq_count() = 0;

@@ -45,7 +45,7 @@ class VfioUserTransport final : public Transport {
     BarMapping bar_map(int bar, std::uint64_t offset, std::uint64_t bytes, bool writable) override;
     void dma_map(std::uint64_t iova, std::uint64_t bytes, void* pointer, int fd) override;
     void dma_unmap(std::uint64_t iova, std::uint64_t bytes) override;
-    void observe_dma(DmaObserver observer) override { dma_observer_ = std::move(observer); }
+    void observe_dma(const DmaObserver& observer) override { dma_observer_ = observer; }
     std::uint32_t irq_count() override { return irq_count_; }
     void irq_set(std::uint32_t vector, int eventfd) override;
     void reset() override;
