@@ -120,7 +120,7 @@ void ElfFile::read_symbols(const void* of) {
                 reinterpret_cast<const char*>(file_.data() + names.sh_offset + symbol.st_name);
             symbols_.push_back({symbol.st_value,
                                 symbol.st_size,
-                                ELF64_ST_TYPE(symbol.st_info),
+                                static_cast<unsigned>(ELF64_ST_TYPE(symbol.st_info)),
                                 {name, strnlen(name, names.sh_size - symbol.st_name)}});
         }
     }
