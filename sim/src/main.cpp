@@ -58,6 +58,8 @@ struct Arguments {
     bool wait_gdb = false;
     std::string crash_dir;
     bool trace_commands = false;
+    std::string trace;
+    std::uint64_t trace_limit_mib = 1024;
     bool verbose = false;
 };
 
@@ -216,6 +218,8 @@ class Card {
         options.host_log = numbered(arguments.host_log, arguments, number);
         options.replay = numbered(arguments.replay, arguments, number);
         options.trace_commands = arguments.trace_commands;
+        options.trace_path = numbered(arguments.trace, arguments, number);
+        options.trace_limit_bytes = arguments.trace_limit_mib << 20;
         for (const std::string& capability : arguments.capabilities) {
             options.shadow = capability == "shadow=on";
         }
@@ -295,6 +299,12 @@ int main(int argc, char** argv) {
     app.add_option("--uart", arguments.uart, "Append the UART's lines to this file");
     app.add_option("--symbols", arguments.symbols,
                    "ELF[@BASE]: names for addresses in the log; the firmware's are known");
+    app.add_option("--trace", arguments.trace,
+                   "Write a trace of cores, units, links and host queues to this file, for "
+                   "ui.perfetto.dev");
+    app.add_option("--trace-limit", arguments.trace_limit_mib,
+                   "MiB after which the trace's file grows no more (default 1024)")
+        ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 20));
     app.add_option("--cap", arguments.capabilities,
                    "shadow=on|off: offer shadow doorbells (default on)")
         ->check(CLI::IsMember({"shadow=on", "shadow=off"}));

@@ -2,6 +2,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <optional>
 
 #include <CLI/CLI.hpp>
@@ -64,6 +65,18 @@ Device open(const Options& options, const std::string& target, bool require_hard
     return Device(wanted);
 }
 
+// Has the simulator that the driver starts write a trace.
+void request_trace(const std::string& path) {
+    if (path.find_first_of(" \t\n") != std::string::npos)
+        fail(TALUS_ERROR_INVALID_ARGUMENT, "--trace '{}': no blanks, please", path);
+    std::error_code ignored;
+    std::filesystem::remove(path, ignored);
+    const char* more = std::getenv("TALUS_SIM_ARGS");
+    const std::string arguments = fmt::format("{}{}--trace {}", more != nullptr ? more : "",
+                                              more != nullptr ? " " : "", path);
+    setenv("TALUS_SIM_ARGS", arguments.c_str(), 1);
+}
+
 // The devices that a target stands for, in order of preference.
 std::vector<Device> open_devices(const Options& options) {
     std::vector<Device> devices;
@@ -92,7 +105,14 @@ std::vector<Device> open_devices(const Options& options) {
 
 int execute(const Options& options) {
     const auto begin = std::chrono::steady_clock::now();
+    if (!options.trace.empty())
+        request_trace(options.trace);
     const std::vector<Device> devices = open_devices(options);
+    if (!options.trace.empty() && !std::filesystem::exists(options.trace))
+        fail(TALUS_ERROR_UNAVAILABLE,
+             "--trace '{}': no simulator was started that could write it (--target talus --device "
+             "sim)",
+             options.trace);
     std::vector<const Device*> preferred;
     std::vector<std::string> names;
     for (const Device& device : devices) {
@@ -167,6 +187,8 @@ int main(int argc, char** argv) {
     app.add_flag("--report", options.report,
                  "Read performance counters on talus: what bounds each operator, and what it "
                  "waits for (all counters with --json)");
+    app.add_option("--trace", options.trace,
+                   "Let the simulator write a trace for ui.perfetto.dev to this file");
     app.add_flag("--strict", options.strict, "Refuse any fallback to another target");
     app.add_option("--deny", options.deny,
                    "target:operator or target:node that the plan must not use; repeatable");

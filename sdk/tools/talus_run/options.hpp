@@ -16,6 +16,7 @@ struct Options {
     std::string output;
     std::string json;
     std::string inputs;
+    std::string trace;
     std::vector<std::string> deny;
     std::int64_t batch = 2048;
     double tolerance = -1.0; // negative: by precision

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "trace_sink.hpp"
 #include "types.hpp"
 
 namespace talus::sim {
@@ -39,6 +40,14 @@ enum class CoreActivity : std::uint8_t { TALUS_CORE_ACTIVITIES(TALUS_ACTIVITY_VA
 std::string_view activity_name(UnitActivity activity);
 std::string_view activity_name(CoreActivity activity);
 
+/// What a trace shows: a unit's commands are shown as such, and what stands still is not.
+constexpr bool is_traced(UnitActivity activity) {
+    return activity != UnitActivity::kIdle && activity != UnitActivity::kActive;
+}
+constexpr bool is_traced(CoreActivity activity) {
+    return activity != CoreActivity::kHeld;
+}
+
 /// Divides time among the values of an enumeration (whose last is kCount): at every moment one of
 /// them holds, from time 0 on the first one.
 template <typename State>
@@ -57,11 +66,20 @@ class ActivityClock {
         const Cycle before = since_;
         if (now >= since_) {
             spent_[index(state_)] += now - since_;
+            if (trace_ != nullptr && is_traced(state_)) [[unlikely]] {
+                trace_->slice(track_, activity_name(state_), since_, now);
+            }
         }
         last_ = state_;
         last_since_ = before;
         state_ = state;
         since_ = now;
+    }
+
+    /// Shows from now on what holds on `track`. Null: no longer.
+    void trace(TraceSink* sink, TraceTrack track) {
+        trace_ = sink;
+        track_ = track;
     }
 
     /// Clocks that `state` has held up to `now`, which may lie a little before since(): a core runs
@@ -84,6 +102,8 @@ class ActivityClock {
     State last_ = State{};
     Cycle since_ = 0;
     Cycle last_since_ = 0;
+    TraceSink* trace_ = nullptr;
+    TraceTrack track_ = kTraceRoot;
 };
 
 } // namespace talus::sim

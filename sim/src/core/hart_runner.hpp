@@ -85,6 +85,8 @@ class HartRunner final : public EventSink {
     bool waiting() const { return held_ || !hart_.runnable(); }
     /// How the hart has spent its time.
     const ActivityClock<CoreActivity>& activity() const { return activity_; }
+    /// Shows it on a track of a trace.
+    void trace(TraceSink& sink, TraceTrack track) { activity_.trace(&sink, track); }
 
     void on_event(const Event& event) override {
         if (event.b != generation_ || held_) {

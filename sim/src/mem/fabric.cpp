@@ -60,6 +60,7 @@ Fabric::State::State(const Config& config_in, int staging_fd)
     pes.assign(count, nullptr);
     const BandwidthCalendar port = rate(config.noc.pe_port_bytes_per_clock);
     pe_ports.assign(count, PePorts{port, port});
+    counters.dram_channel_bytes.resize(config.dram.channels);
     slices.assign(config.sram.slices, rate(config.sram.slice_bytes_per_clock));
     reservations.assign(TALUS_HART_OF(count, 0), nullptr);
 }
@@ -260,6 +261,7 @@ void Fabric::reset() {
     s.reserved = 0;
     s.code_pages.clear();
     s.counters = {};
+    s.counters.dram_channel_bytes.resize(config_.dram.channels);
 }
 
 void Fabric::rebase(Cycle now) {

@@ -128,6 +128,7 @@ struct FabricCounters {
     std::uint64_t dram_row_misses = 0;
     std::uint64_t pe_to_pe_bytes = 0;
     std::uint64_t amos = 0;
+    std::vector<std::uint64_t> dram_channel_bytes; ///< read and written, by channel
 };
 
 class Fabric {

@@ -78,6 +78,8 @@ Cycle Fabric::State::at_target(Cycle now, Cycle at, const Target& target, std::u
     }
     case TargetKind::kDram:
         (write ? counters.dram_write_bytes : counters.dram_read_bytes) += bytes;
+        counters.dram_channel_bytes[target.offset / config.dram.channel_interleave_bytes %
+                                    config.dram.channels] += bytes;
         return dram_timing->access(now, at, target.offset, bytes, write);
     case TargetKind::kLocal:
         counters.pe_to_pe_bytes += bytes;

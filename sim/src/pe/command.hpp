@@ -49,6 +49,8 @@ struct Command {
     std::uint64_t pc = 0;
     std::uint64_t ticket = 0; ///< number of the command within its PE, in order of issue
     Cycle visible = 0;        ///< when the unit sees it
+    Cycle begun = 0;          ///< for traces: when it began, and beside how many others
+    std::uint8_t lane = 0;
 
     std::uint64_t rs1 = 0;
     std::uint64_t rs2 = 0;
@@ -91,6 +93,8 @@ struct Command {
 /// "TALUS_FI_DMA_IN"
 std::string_view command_name(std::uint32_t code);
 std::string_view unit_name(unsigned unit);
+/// Name and shape, as traces show them: "DPE_MATMUL 32 x 32 x 64".
+std::string command_title(const Command& command);
 
 /// The RE bank of a tile of the command.
 inline std::size_t bank_of(const Command& command, std::uint32_t tile) {

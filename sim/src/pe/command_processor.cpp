@@ -307,6 +307,9 @@ void CommandProcessor::begin(unsigned unit, unsigned core, Cycle now) {
     } else {
         queue.commands.pop_front();
     }
+    if (trace_ != nullptr) [[unlikely]] {
+        trace_begin(unit, now);
+    }
     Command& command = state.in_flight.back();
     if (unit == TALUS_UNIT_RE) {
         units_[TALUS_UNIT_DPE].unit->settle();
@@ -352,6 +355,9 @@ void CommandProcessor::settle_before(const Command& command) {
 
 void CommandProcessor::complete(unsigned unit, Cycle now) {
     UnitState& state = units_[unit];
+    if (trace_ != nullptr) [[unlikely]] {
+        trace_end(unit, now);
+    }
     Command& command = state.in_flight.front();
     settle_before(command);
     state.unit->execute(command);
@@ -403,6 +409,7 @@ void CommandProcessor::reset(Cycle now) {
         state.last_core = 1;
         state.next_issue = 0;
         state.kick_at = kNever;
+        state.lanes_used = 0;
         state.unit->reset();
     }
     for (CoreState& core : cores_) {

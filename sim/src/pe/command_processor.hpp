@@ -52,6 +52,8 @@ class CommandProcessor {
     std::uint32_t stall_limit() const { return stall_limit_; }
 
     bool busy() const;
+    /// Shows the units' commands and waits on tracks below `parent`.
+    void trace(TraceSink& sink, TraceTrack parent);
     CoreActivity wait_of(unsigned core) const;
     void describe_waits(const std::string& pe, std::vector<std::string>& out) const;
     /// Configured circular buffers and semaphores that are not 0, a line each.
@@ -75,6 +77,8 @@ class CommandProcessor {
         Cycle kick_at = kNever;
         /// What the first command that dispatch() looked at last waits for.
         UnitActivity head_wait = UnitActivity::kIdle;
+        std::vector<TraceTrack> lanes; ///< for commands that overlap
+        std::uint64_t lanes_used = 0;
     };
     /// Why a command cannot begin, or a core's instruction retire.
     enum class Reason : std::uint8_t {
@@ -143,6 +147,8 @@ class CommandProcessor {
     void schedule(Cycle at, EventKind kind, std::uint64_t a, std::uint64_t b);
     static bool limited(const Wait& wait);
     static std::uint64_t stall_value(const Wait& wait);
+    void trace_begin(unsigned unit, Cycle now);
+    void trace_end(unsigned unit, Cycle now);
     std::string describe(const Wait& wait) const;
     static std::string party_name(CbParty party);
 
@@ -159,6 +165,8 @@ class CommandProcessor {
     std::uint64_t next_wait_ = 1;
     std::uint32_t generation_ = 0; ///< events of an earlier one are void
     std::uint32_t stall_limit_ = 0;
+    TraceSink* trace_ = nullptr;
+    TraceTrack trace_parent_ = kTraceRoot;
 };
 
 } // namespace talus::sim

@@ -140,9 +140,14 @@ struct Pe::Impl final : FaultSink {
             rect = value;
             break;
         case PE_WQ_HEAD:
-            if (!work_queue.set_head(value, now)) {
+            if (const std::uint32_t before = work_queue.head(); !work_queue.set_head(value, now)) {
                 diagnostics.guest("{}: PE_WQ_HEAD set to {}, outside {}..{}", name(), value,
                                   work_queue.head(), work_queue.tail());
+            } else if (work_queue.head() != before) {
+                job_changes(now, true);
+                if (work_queue.head() != work_queue.tail()) {
+                    rect = work_queue.rect();
+                }
             } else if (work_queue.head() != work_queue.tail()) {
                 rect = work_queue.rect();
             }
@@ -171,6 +176,7 @@ struct Pe::Impl final : FaultSink {
         if (outcome.filled && work_queue.tail() - work_queue.head() == 1) {
             // The slot became the runtime's next; otherwise the sub-grid of the job before stays.
             rect = work_queue.rect();
+            job_changes(now, false);
         }
         if (outcome.fault) {
             diagnostics.guest("{}: work descriptor dropped: cause {}, address {:#x}", name(),
@@ -220,7 +226,29 @@ struct Pe::Impl final : FaultSink {
     CommandProcessor cp;
     WorkQueueEngine work_queue;
 
+    /// The job in front of the work queue ends or begins at `now`.
+    void job_changes(Cycle now, bool ends) {
+        if (trace == nullptr) {
+            return;
+        }
+        if (ends && job_entry != 0) {
+            trace->slice(job_track, diagnostics.pc(job_entry), job_since, now, {"job", job_number});
+        }
+        job_entry = 0;
+        if (work_queue.tail() != work_queue.head()) {
+            const talus_work work = work_queue.current();
+            job_entry = work.entry;
+            job_number = work.job;
+            job_since = now;
+        }
+    }
+
     bool held = true;
+    TraceSink* trace = nullptr;
+    TraceTrack job_track = kTraceRoot;
+    std::uint64_t job_entry = 0;
+    std::uint32_t job_number = 0;
+    Cycle job_since = 0;
     std::uint32_t rect = 0;
     std::uint32_t peer_interrupt = 0;
     std::uint32_t fault_status = 0;
@@ -245,6 +273,7 @@ void Pe::hold(Cycle now) {
     s.reset_cp(now);
     s.cp.set_stall_limit(s.config.cp.stall_limit_clocks);
     s.work_queue.reset();
+    s.job_changes(now, true);
     for (Bank& bank : s.banks) {
         bank.fill(0);
     }
@@ -275,6 +304,12 @@ void Pe::launch(Cycle arrival, std::uint64_t descriptor) {
         return;
     }
     impl_->work_queue.launch(arrival, descriptor);
+}
+
+void Pe::trace(TraceSink& sink, TraceTrack parent) {
+    impl_->trace = &sink;
+    impl_->job_track = sink.add_track("job", parent);
+    impl_->cp.trace(sink, parent);
 }
 
 CoreActivity Pe::wait_of(unsigned core) const {

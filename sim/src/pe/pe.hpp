@@ -65,6 +65,9 @@ class Pe final : public EventSink, public PePort {
     /// The broadcast of GRID_LAUNCH reaches the PE at time `arrival` (>= global time).
     void launch(Cycle arrival, std::uint64_t descriptor);
 
+    /// Shows jobs and the units' commands on tracks below `parent`.
+    void trace(TraceSink& sink, TraceTrack parent);
+
     /// What a core waits for that custom() has blocked.
     CoreActivity wait_of(unsigned core) const;
 

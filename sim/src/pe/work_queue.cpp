@@ -20,9 +20,14 @@ std::uint8_t* WorkQueueEngine::slot(std::uint32_t number) const {
            std::uint64_t{number % TALUS_WQ_SLOTS} * TALUS_WQ_SLOT_BYTES;
 }
 
-std::uint32_t WorkQueueEngine::rect() const {
+talus_work WorkQueueEngine::current() const {
     talus_work work;
     std::memcpy(&work, slot(head_), sizeof(work));
+    return work;
+}
+
+std::uint32_t WorkQueueEngine::rect() const {
+    const talus_work work = current();
     return std::uint32_t{work.row0} | std::uint32_t{work.col0} << 8 |
            std::uint32_t{work.rows} << 16 | std::uint32_t{work.cols} << 24;
 }

@@ -37,6 +37,8 @@ class WorkQueueEngine {
     bool busy() const { return fetching_ || !pending_.empty() || in_transit_ != 0; }
     /// PE_SUBGRID_RECT of the slot at the head. Only if head != tail.
     std::uint32_t rect() const;
+    /// The descriptor in front. Only if head() != tail().
+    talus_work current() const;
 
   private:
     std::uint8_t* slot(std::uint32_t number) const;

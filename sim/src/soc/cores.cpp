@@ -430,6 +430,22 @@ void Cores::set_interrupt(HartId hart, unsigned bit, bool level, Cycle when) {
     runners_[hart]->set_interrupt(bit, level, when);
 }
 
+void Cores::trace(TraceSink& sink) {
+    const TraceTrack control = sink.add_track("control cores", kTraceRoot);
+    for (HartId hart = 0; hart < TALUS_CONTROL_HARTS; ++hart) {
+        runners_[hart]->trace(sink, sink.add_track(name(hart), control));
+    }
+    for (std::uint32_t pe = 0; pe < config_.pe_count(); ++pe) {
+        const TraceTrack parent = sink.add_track(
+            fmt::format("PE {}.{}", pe / config_.grid.cols, pe % config_.grid.cols), kTraceRoot);
+        pes_[pe]->trace(sink, parent);
+        for (unsigned core = 0; core < TALUS_CORES_PER_PE; ++core) {
+            runners_[TALUS_HART_OF(pe, core)]->trace(
+                sink, sink.add_track(core == TALUS_CORE_A ? "core A" : "core B", parent));
+        }
+    }
+}
+
 CoreActivity Cores::blocked_on(HartId hart) const {
     return is_control(hart) ? CoreActivity::kWaitOther : pes_[pe_of(hart)]->wait_of(core_of(hart));
 }

@@ -59,6 +59,9 @@ class Cores final : public HartPort,
         std::uint64_t misses = 0;
         std::uint64_t clocks = 0;
     };
+    /// Shows harts, jobs and units on tracks of their own.
+    void trace(TraceSink& sink);
+
     const FetchCounters& fetches(HartId hart) const { return fetches_.at(hart); }
 
     /// null: none. Outlives its use.

@@ -67,13 +67,16 @@ Device::Device(DeviceOptions options, Diagnostics& diagnostics)
     if (!options_.uart_path.empty()) {
         uart_.open(options_.uart_path);
     }
-    queue_engine_.trace(options_.trace_commands);
+    queue_engine_.log_commands(options_.trace_commands);
     if (!options_.host_log.empty()) {
         host_log_ = std::make_unique<AdmissionLog>(options_.host_log);
     }
     if (!options_.replay.empty()) {
         options_.free_host_clock = true;
         replay_ = std::make_unique<AdmissionReplay>(options_.replay);
+    }
+    if (!options_.trace_path.empty()) {
+        start_trace();
     }
     reset_device();
 }
@@ -256,6 +259,9 @@ void Device::run_events() {
     if (events_.now() >= next_publish_) {
         publish_clock();
     }
+    if (events_.now() >= next_sample_) [[unlikely]] {
+        sample_traffic();
+    }
 }
 
 void Device::publish_clock() {
@@ -270,6 +276,10 @@ void Device::publish_clock() {
 
 void Device::reset_device() {
     events_.reset();
+    if (tracer_ != nullptr) {
+        tracer_->restart();
+        next_sample_ = last_sample_ = 0;
+    }
     next_publish_ = 0;
     tick_fresh_ = false;
     last_tick_ = 0;
@@ -336,6 +346,10 @@ void Device::park() {
         return;
     }
     host_interface_.set_parked(true);
+    if (tracer_ != nullptr) {
+        sample_traffic(); // what moved since the last sample, and silence after it
+        tracer_->flush();
+    }
     if (host_log_ != nullptr) {
         host_log_->flush();
     }

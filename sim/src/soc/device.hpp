@@ -32,6 +32,7 @@
 #include "../mem/fabric.hpp"
 #include "../pci/device_model.hpp"
 #include "../pci/shared_bar_memory.hpp"
+#include "../trace/tracer.hpp"
 #include "admissions.hpp"
 #include "clint.hpp"
 #include "cores.hpp"
@@ -65,6 +66,8 @@ struct DeviceOptions {
     std::string host_log;        ///< with free_host_clock: AdmissionLog's file; empty: none
     std::string replay;          ///< AdmissionReplay's file: its admissions first; empty: none
     bool trace_commands = false; ///< one line per admission and per completion
+    std::string trace_path;      ///< empty: no trace
+    std::uint64_t trace_limit_bytes = std::uint64_t{1} << 30;
 };
 
 class Device final : public PciDeviceModel, public DebugServices {
@@ -128,6 +131,10 @@ class Device final : public PciDeviceModel, public DebugServices {
     void sleep_until_host_acts();
     void publish_clock();
 
+    // device_trace.cpp
+    void start_trace();
+    void sample_traffic();
+
     DeviceOptions options_;
     Diagnostics& diagnostics_;
     HostPort* host_ = nullptr;
@@ -161,6 +168,19 @@ class Device final : public PciDeviceModel, public DebugServices {
     std::chrono::steady_clock::time_point replay_waits_since_ =
         std::chrono::steady_clock::time_point::max(); ///< max(): it does not
     Cycle next_publish_ = 0;
+
+    // Of a trace: what passed a link, as a counter in MB/s.
+    struct Traffic {
+        TraceTrack track;
+        std::function<std::uint64_t()> bytes;
+        std::uint64_t last_bytes = 0;
+        std::uint64_t last_rate = 0;
+    };
+    std::unique_ptr<Tracer> tracer_;
+    std::vector<Traffic> traffic_;
+    Cycle last_sample_ = 0;
+    Cycle next_sample_ = kNever;
+
     bool tick_fresh_ = false; ///< nothing but the handler of the tick at last_tick_ has run since
     Cycle last_tick_ = 0;
     std::atomic<bool> host_flooded_{false};

@@ -115,6 +115,7 @@ void DmaEngines::write32(Cycle now, std::uint32_t offset, std::uint32_t value) {
 void DmaEngines::start(Cycle now, unsigned index) {
     Channel& channel = channels_[index];
     ++channel.generation;
+    channel.started = now;
     channel.busy = true;
     channel.done = false;
     channel.status = TALUS_OK;
@@ -321,8 +322,21 @@ void DmaEngines::chunk_done(Cycle now, unsigned index, std::uint64_t slot) {
     }
 }
 
+void DmaEngines::trace(TraceSink& sink, TraceTrack parent) {
+    trace_ = &sink;
+    for (unsigned index = 0; index < TALUS_DMA_CHANNELS; ++index) {
+        tracks_[index] = sink.add_track(fmt::format("DMA channel {}", index), parent);
+    }
+}
+
 void DmaEngines::finish(Cycle now, unsigned index, std::uint16_t status) {
     Channel& channel = channels_[index];
+    if (trace_ != nullptr) {
+        constexpr const char* kNames[] = {"host to device", "device to host", "within the device"};
+        const unsigned way = direction(channel.kind);
+        trace_->slice(tracks_[index], way < 3 ? kNames[way] : "?", channel.started, now,
+                      {"bytes", channel.bytes});
+    }
     ++channel.generation; // chunks still under way are dropped
     channel.busy = false;
     channel.done = true;

@@ -13,6 +13,7 @@
 #include "../core/config.hpp"
 #include "../core/diagnostics.hpp"
 #include "../core/event_queue.hpp"
+#include "../core/trace_sink.hpp"
 #include "../mem/fabric.hpp"
 #include "../pci/device_model.hpp"
 #include "domain_windows.hpp"
@@ -37,6 +38,9 @@ class DmaEngines final : public RegisterBlock, public EventSink {
     /// FLR: a host copy under way ends with TALUS_RESET; a copy within the device goes on.
     void abort_host_copies(Cycle now);
 
+    /// Shows the channels' jobs on tracks below `parent`.
+    void trace(TraceSink& sink, TraceTrack parent);
+
     std::uint64_t bytes_moved() const { return bytes_moved_; }
 
     std::uint32_t read32(Cycle now, std::uint32_t offset) override;
@@ -52,6 +56,7 @@ class DmaEngines final : public RegisterBlock, public EventSink {
     };
 
     struct Channel {
+        Cycle started = 0; ///< for traces
         // registers
         std::uint64_t host = 0;
         std::uint64_t device = 0;
@@ -99,6 +104,8 @@ class DmaEngines final : public RegisterBlock, public EventSink {
     Fabric& fabric_;
     InterruptController& interrupts_;
     DomainWindows& windows_;
+    TraceSink* trace_ = nullptr;
+    std::array<TraceTrack, TALUS_DMA_CHANNELS> tracks_{};
     HostPort* host_ = nullptr;
     UnitId unit_;
     std::array<Channel, TALUS_DMA_CHANNELS> channels_;

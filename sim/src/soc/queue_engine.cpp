@@ -37,7 +37,9 @@ void QueueEngine::reset(bool fundamental) {
             enable(events_.now(), qid, false); // hands the outbox slots back
         }
         const std::uint32_t generation = queues_[qid].generation + 1;
+        const Queue::Tracks tracks = queues_[qid].tracks;
         queues_[qid] = Queue{};
+        queues_[qid].tracks = tracks;
         queues_[qid].generation = generation;
     }
     shadow_iova_ = event_iova_ = 0;
@@ -75,8 +77,11 @@ void QueueEngine::admit_tail(Cycle now, unsigned qid, std::uint32_t tail) {
         enable(now, qid, false);
         return;
     }
-    if (trace_) {
+    if (log_commands_) {
         diagnostics_.info("queue {}: admitted {} entries at clock {}", qid, count, now);
+    }
+    if (trace_ != nullptr) {
+        trace_->instant(tracks(qid).events, "doorbell", now, {"entries", count});
     }
     queue.tail = tail;
     queue.admissions.push_back({tail, now});
@@ -105,7 +110,11 @@ void QueueEngine::fetch(Cycle now) {
         const std::uint32_t count =
             std::min({waiting, TALUS_QE_FETCH_MAX, room, queue.entries - queue.fetched});
         inbox_reserved_ += count;
-        events_.schedule(link_.read(now, std::uint64_t{count} * TALUS_SQE_BYTES), unit_, kFetched,
+        const Cycle arrives = link_.read(now, std::uint64_t{count} * TALUS_SQE_BYTES);
+        if (trace_ != nullptr) {
+            trace_->slice(tracks(qid).fetch, "fetch", now, arrives, {"entries", count});
+        }
+        events_.schedule(arrives, unit_, kFetched,
                          qid | std::uint64_t{count} << 16 | std::uint64_t{queue.fetched} << 32,
                          queue.generation);
         queue.fetched = (queue.fetched + count) % queue.entries;
@@ -151,7 +160,7 @@ void QueueEngine::drain_outbox(Cycle now) {
             finish_slot(now, slot);
             continue;
         }
-        Completion completion{source.cqe, slot};
+        Completion completion{source.cqe, 0, slot};
         completion.cqe.device_cycles = source.admitted; // until post() knows the end
         queues_[qid].waiting.push_back(completion);
         post(now, qid);
@@ -171,6 +180,7 @@ void QueueEngine::post(Cycle now, unsigned qid) {
         Completion completion = queue.waiting.front();
         queue.waiting.pop_front();
         const Cycle done = link_.write(now, TALUS_CQE_BYTES);
+        completion.issued = now;
         completion.cqe.device_cycles = done - completion.cqe.device_cycles;
         completion.cqe.status =
             static_cast<std::uint16_t>((completion.cqe.status & ~TALUS_CQE_PHASE) | queue.phase);
@@ -200,7 +210,11 @@ void QueueEngine::posted(Cycle now, unsigned qid) {
         --outstanding_;
     }
     host_interface_.count_completion();
-    if (trace_) {
+    if (trace_ != nullptr) {
+        trace_->slice(tracks(qid).completion, "completion", completion.issued, now,
+                      {"command", completion.cqe.cid});
+    }
+    if (log_commands_) {
         diagnostics_.info("queue {}: command {} completed, status {:#x}, {} clocks", qid,
                           completion.cqe.cid, completion.cqe.status >> 1,
                           completion.cqe.device_cycles);
@@ -216,6 +230,9 @@ void QueueEngine::posted(Cycle now, unsigned qid) {
     }
     if (queue.irq_enable != 0 && queue.posting.empty()) {
         host_->raise_msix(queue.vector);
+        if (trace_ != nullptr) {
+            trace_->instant(tracks(qid).events, "MSI-X", now, {"vector", queue.vector});
+        }
     }
 }
 
@@ -241,6 +258,18 @@ void QueueEngine::set_cq_head(Cycle now, unsigned qid, std::uint32_t head) {
     }
     queues_[qid].cq_head = head;
     post(now, qid);
+}
+
+QueueEngine::Queue::Tracks& QueueEngine::tracks(unsigned qid) {
+    Queue::Tracks& tracks = queues_[qid].tracks;
+    if (tracks.events == kTraceRoot) {
+        const std::string name =
+            qid == TALUS_QUEUE_ADMIN ? std::string("admin queue") : fmt::format("queue {}", qid);
+        tracks.events = trace_->add_track(name, trace_parent_);
+        tracks.fetch = trace_->add_track(name + " fetch", trace_parent_);
+        tracks.completion = trace_->add_track(name + " completion", trace_parent_);
+    }
+    return tracks;
 }
 
 void QueueEngine::fail_queue(unsigned qid, const char* action, DmaStatus status) {

@@ -16,6 +16,7 @@
 
 #include "../core/diagnostics.hpp"
 #include "../core/event_queue.hpp"
+#include "../core/trace_sink.hpp"
 #include "../pci/device_model.hpp"
 #include "domain_windows.hpp"
 #include "host_interface.hpp"
@@ -71,7 +72,12 @@ class QueueEngine final : public RegisterBlock, public EventSink {
     }
 
     /// Logs every admission and completion.
-    void trace(bool on) { trace_ = on; }
+    void log_commands(bool on) { log_commands_ = on; }
+    /// Shows doorbells, fetches, completions and interrupts on tracks below `parent`.
+    void trace(TraceSink& sink, TraceTrack parent) {
+        trace_ = &sink;
+        trace_parent_ = parent;
+    }
 
     /// Commands admitted and not yet completed, over all queues.
     std::uint64_t outstanding() const { return outstanding_; }
@@ -92,6 +98,7 @@ class QueueEngine final : public RegisterBlock, public EventSink {
     };
     struct Completion {
         talus_cqe cqe;
+        Cycle issued = 0;   ///< when it was sent over the link
         std::uint32_t slot; ///< of the outbox, free-running
     };
     struct Queue {
@@ -115,6 +122,11 @@ class QueueEngine final : public RegisterBlock, public EventSink {
         std::deque<Admission> admissions;
         std::deque<Completion> waiting; ///< taken from the outbox, not yet issued
         std::deque<Completion> posting; ///< on their way over the link
+        struct Tracks {
+            TraceTrack events = kTraceRoot; ///< doorbells and MSI-X; root: not made yet
+            TraceTrack fetch = kTraceRoot;
+            TraceTrack completion = kTraceRoot;
+        } tracks;
     };
 
     void enable(Cycle now, unsigned qid, bool on);
@@ -127,6 +139,7 @@ class QueueEngine final : public RegisterBlock, public EventSink {
     bool shadow_batch(unsigned qid, std::uint32_t tail, std::uint32_t& end);
     void load_shadow_head(Queue& queue, unsigned qid);
     void store_event_indices(bool ring);
+    Queue::Tracks& tracks(unsigned qid);
     void fail_queue(unsigned qid, const char* action, DmaStatus status);
     void write_queue32(Cycle now, std::uint32_t offset, std::uint32_t value);
 
@@ -157,7 +170,9 @@ class QueueEngine final : public RegisterBlock, public EventSink {
     std::uint32_t window_access_ = 0;
     unsigned next_queue_ = 0; ///< round robin
     std::uint64_t outstanding_ = 0;
-    bool trace_ = false;
+    bool log_commands_ = false;
+    TraceSink* trace_ = nullptr;
+    TraceTrack trace_parent_ = kTraceRoot;
 };
 
 } // namespace talus::sim

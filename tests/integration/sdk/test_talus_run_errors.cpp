@@ -226,5 +226,17 @@ TEST(TalusRunErrors, ASimulatorThatDiesIsReplaced) {
     EXPECT_NE(outcome.text.find("was lost and is open again"), std::string::npos) << outcome.text;
 }
 
+TEST(TalusRunErrors, ATraceNeedsASimulatorToWriteIt) {
+    const Scratch scratch;
+    const Outcome cpu = talus_run(
+        fmt::format("{} --target cpu --trace {}", demo_arguments(), scratch.file("t.pftrace")));
+    EXPECT_EQ(cpu.code, 5) << cpu.text;
+    EXPECT_NE(cpu.text.find("no simulator was started"), std::string::npos) << cpu.text;
+    const Outcome traced = talus_run(
+        fmt::format("{} --target talus --trace {}", demo_arguments(), scratch.file("t.pftrace")));
+    EXPECT_EQ(traced.code, 0) << traced.text;
+    EXPECT_GT(std::filesystem::file_size(scratch.file("t.pftrace")), 10000U);
+}
+
 } // namespace
 } // namespace talus::test

@@ -1,87 +1,12 @@
 // The performance record of a launch, on the whole stack: what the kernel is known to do must stand
 // in it, and a core's and a unit's time must be accounted for to the last clock.
-#include <cstring>
-#include <fstream>
-#include <iterator>
-#include <memory>
-#include <vector>
+#include "busy_run.hpp"
 
-#include <gtest/gtest.h>
-
-#include "talus/driver.h"
-#include "talus/hw/perf.h"
-
+namespace talus::test {
 namespace {
 
-constexpr std::uint32_t kRows = 2;
-constexpr std::uint32_t kCols = 3;
-constexpr std::uint32_t kPes = kRows * kCols;
-constexpr std::uint32_t kShare = 6400; // bytes a PE
-constexpr std::uint32_t kRounds = 4;
-
-struct Ran {
-    talus_drv_completion launch{};
-    talus_perf_record record{};
-};
-
-#define DRV(call)                                                                                  \
-    do {                                                                                           \
-        if ((call) != TALUS_DRV_OK)                                                                \
-            throw std::runtime_error(std::string(#call) + ": " + talus_drv_last_error());          \
-    } while (false)
-
-/// Runs busy_kernel.c on a sub-grid, with or without a record.
-Ran run(bool profile) {
-    talus_drv_open_options options = TALUS_DRV_INIT(talus_drv_open_options);
-    options.device = "sim";
-    talus_drv_device* raw = nullptr;
-    DRV(talus_drv_open(&options, &raw));
-    const std::unique_ptr<talus_drv_device, void (*)(talus_drv_device*)> device(raw,
-                                                                                talus_drv_close);
-    talus_drv_queue* queue = nullptr;
-    DRV(talus_drv_queue_create(raw, nullptr, &queue));
-    std::ifstream file(TALUS_TEST_KERNEL, std::ios::binary);
-    const std::vector<char> image{std::istreambuf_iterator<char>(file), {}};
-    std::uint64_t code = 0;
-    std::uint64_t data = 0;
-    std::uint64_t args = 0;
-    std::uint64_t perf = 0;
-    DRV(talus_drv_memory_alloc(raw, TALUS_DRV_LLS, image.size(), 4096, &code));
-    DRV(talus_drv_memory_alloc(raw, TALUS_DRV_DRAM, 2ull * kPes * kShare, 4096, &data));
-    DRV(talus_drv_memory_alloc(raw, TALUS_DRV_LLS, 4096, 4096, &args));
-    DRV(talus_drv_memory_alloc(raw, TALUS_DRV_DRAM, TALUS_PERF_RECORD_BYTES, 4096, &perf));
-    DRV(talus_drv_copy_in(queue, code, image.data(), image.size()));
-    const std::vector<std::uint8_t> ones(kPes * kShare, 1);
-    DRV(talus_drv_copy_in(queue, data, ones.data(), ones.size()));
-    const std::uint64_t argument[3] = {data, data + kPes * kShare,
-                                       kShare | std::uint64_t{kRounds} << 32};
-    DRV(talus_drv_copy_in(queue, args, argument, sizeof argument));
-
-    talus_drv_command command;
-    std::memset(&command, 0, sizeof command);
-    command.opcode = TALUS_DRV_LAUNCH;
-    command.launch.entry = code;
-    command.launch.args = args;
-    command.launch.args_bytes = sizeof argument;
-    command.launch.row = 1;
-    command.launch.col = 2;
-    command.launch.rows = kRows;
-    command.launch.cols = kCols;
-    command.launch.perf = profile ? perf : 0;
-    DRV(talus_drv_submit(queue, &command, 1, nullptr));
-    Ran ran;
-    std::size_t count = 0;
-    DRV(talus_drv_wait(queue, &ran.launch, 1, 1, &count, 0));
-    DRV(talus_drv_copy_out(queue, &ran.record, perf, sizeof ran.record));
-
-    command.launch.perf = perf + 8; // refused before it reaches the device
-    EXPECT_EQ(talus_drv_submit(queue, &command, 1, nullptr), TALUS_DRV_INVALID_ARGUMENT);
-    talus_drv_queue_destroy(queue);
-    return ran;
-}
-
 TEST(PerfRecord, HoldsWhatTheKernelDid) {
-    const Ran ran = run(true);
+    const Ran ran = run_busy_kernel(true);
     ASSERT_EQ(ran.launch.device_status, 0);
     EXPECT_EQ(ran.launch.result, std::uint64_t{kPes} * kShare); // all ones
     const talus_perf_record& r = ran.record;
@@ -147,9 +72,9 @@ TEST(PerfRecord, HoldsWhatTheKernelDid) {
 }
 
 TEST(PerfRecord, IsNotWrittenUnlessAskedFor) {
-    const Ran without = run(false);
+    const Ran without = run_busy_kernel(false);
     EXPECT_EQ(without.record.magic, 0u);
-    const Ran with = run(true);
+    const Ran with = run_busy_kernel(true);
     EXPECT_EQ(without.launch.result, with.launch.result);
     // Looking costs the control core a few register accesses, and the PEs nothing; DRAM refresh
     // meets the job in another phase.
@@ -157,3 +82,4 @@ TEST(PerfRecord, IsNotWrittenUnlessAskedFor) {
 }
 
 } // namespace
+} // namespace talus::test

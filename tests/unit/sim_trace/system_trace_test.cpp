@@ -1,0 +1,200 @@
+// A trace of the whole stack: the same events that the device counted, at the times that it
+// counted, and nothing changes by looking.
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+
+#include "../sim_soc/busy_run.hpp"
+#include "trace_reader.hpp"
+
+namespace talus::test {
+namespace {
+
+class SystemTrace : public testing::Test {
+  protected:
+    static void SetUpTestSuite() {
+        plain_ = run_busy_kernel(true);
+        const std::string path = testing::TempDir() + "talus_system.pftrace";
+        setenv("TALUS_SIM_ARGS", ("--trace " + path).c_str(), 1);
+        traced_ = run_busy_kernel(true);
+        unsetenv("TALUS_SIM_ARGS");
+        trace_ = read_trace(path);
+        bytes_ = std::filesystem::file_size(path);
+        std::filesystem::remove(path);
+    }
+    static const ReadTrack& track(const std::string& path) {
+        const auto found = trace_.tracks.find(path);
+        if (found == trace_.tracks.end())
+            throw std::runtime_error("no track " + path);
+        return found->second;
+    }
+    /// PEs of the sub-grid, as the trace names them.
+    static std::vector<std::string> pes() {
+        std::vector<std::string> names;
+        for (unsigned row = 1; row < 1 + kRows; ++row)
+            for (unsigned col = 2; col < 2 + kCols; ++col)
+                names.push_back("PE " + std::to_string(row) + "." + std::to_string(col));
+        return names;
+    }
+    /// Slices of the unit's tracks ("FI_IN", "FI_IN (2)", ...) whose names begin with `name`.
+    static std::vector<TraceSlice> slices(const std::string& pe, const std::string& unit,
+                                          const std::string& name) {
+        std::vector<TraceSlice> result;
+        for (const auto& [path, track] : trace_.tracks)
+            if (path == pe + "/" + unit || path.starts_with(pe + "/" + unit + " ("))
+                for (const TraceSlice& slice : track.slices)
+                    if (slice.name.starts_with(name))
+                        result.push_back(slice);
+        return result;
+    }
+    static constexpr double kClocksPerNs = 1.35;
+
+    static Ran plain_;
+    static Ran traced_;
+    static ReadTrace trace_;
+    static std::uintmax_t bytes_;
+};
+
+Ran SystemTrace::plain_;
+Ran SystemTrace::traced_;
+ReadTrace SystemTrace::trace_;
+std::uintmax_t SystemTrace::bytes_;
+
+TEST_F(SystemTrace, LookingChangesNothing) {
+    EXPECT_EQ(plain_.launch.device_cycles, traced_.launch.device_cycles);
+    EXPECT_EQ(plain_.launch.exec_cycles, traced_.launch.exec_cycles);
+    EXPECT_EQ(plain_.launch.launch_cycles, traced_.launch.launch_cycles);
+    EXPECT_EQ(plain_.launch.result, traced_.launch.result);
+    EXPECT_EQ(plain_.record.end - plain_.record.begin, traced_.record.end - traced_.record.begin);
+    EXPECT_EQ(
+        std::memcmp(plain_.record.counters, traced_.record.counters, sizeof plain_.record.counters),
+        0);
+}
+
+TEST_F(SystemTrace, SlicesOfATrackFollowOneAnother) {
+    for (const auto& [path, track] : trace_.tracks) {
+        std::uint64_t last = 0;
+        for (const TraceSlice& slice : track.slices) {
+            EXPECT_GE(slice.begin, last) << path << ": " << slice.name;
+            EXPECT_GE(slice.end, slice.begin) << path;
+            last = slice.end;
+        }
+        last = 0;
+        for (const TracePoint& point : track.points) {
+            EXPECT_GE(point.at, last) << path;
+            last = point.at;
+        }
+    }
+}
+
+TEST_F(SystemTrace, CommandsAreThoseThatWereCounted) {
+    const auto& counters = traced_.record.counters;
+    const std::pair<const char*, unsigned> units[] = {{"FI_IN", TALUS_PERF_FI_IN_COMMANDS},
+                                                      {"FI_OUT", TALUS_PERF_FI_OUT_COMMANDS},
+                                                      {"DPE", TALUS_PERF_DPE_COMMANDS}};
+    for (const auto& [unit, base] : units) {
+        std::size_t commands = 0;
+        double active = 0;
+        for (const std::string& pe : pes()) {
+            // Nothing overlaps in this kernel, so the sum is the union.
+            for (const TraceSlice& slice :
+                 slices(pe, unit, unit == std::string("DPE") ? "DPE_" : "FI_")) {
+                ++commands;
+                active += static_cast<double>(slice.end - slice.begin) * kClocksPerNs;
+            }
+        }
+        EXPECT_EQ(commands, counters[base]) << unit;
+        EXPECT_NEAR(active, static_cast<double>(counters[base + TALUS_PERF_FI_IN_ACTIVE]),
+                    2.0 * kClocksPerNs * static_cast<double>(commands))
+            << unit;
+    }
+    const auto one = slices("PE 1.2", "FI_IN", "FI_");
+    ASSERT_EQ(one.size(), kRounds);
+    EXPECT_EQ(one[0].name, "FI_DMA_IN 1 x 6400 B");           // from the contract's tables
+    EXPECT_GE(one[0].arguments.at("address"), 0x1000000000u); // DRAM
+}
+
+TEST_F(SystemTrace, CoresWaitAsLongAsWasCounted) {
+    double drain = 0;
+    std::size_t waits = 0;
+    for (const std::string& pe : pes())
+        for (const TraceSlice& slice : slices(pe, "core A", "wait drain")) {
+            drain += static_cast<double>(slice.end - slice.begin) * kClocksPerNs;
+            ++waits;
+        }
+    EXPECT_NEAR(drain, static_cast<double>(traced_.record.counters[TALUS_PERF_A_WAIT_DRAIN]),
+                2.0 * kClocksPerNs * static_cast<double>(waits));
+    // Every core's time since its release is covered without gaps.
+    for (const char* core : {"core A", "core B"}) {
+        const auto& slices = track("PE 1.2/" + std::string(core)).slices;
+        for (std::size_t i = 1; i < slices.size(); ++i)
+            EXPECT_EQ(slices[i].begin, slices[i - 1].end) << core << " " << i;
+    }
+    EXPECT_EQ(slices("PE 0.0", "core A", "wait").size(), 0u); // not of the sub-grid
+}
+
+TEST_F(SystemTrace, JobsAndHostQueuesStandOnTheSameTimeBase) {
+    const ReadTrack& job = track("PE 1.2/job");
+    ASSERT_EQ(job.slices.size(), 1u);
+    EXPECT_TRUE(track("PE 0.0/job").slices.empty());
+    const auto span = static_cast<double>(traced_.record.end - traced_.record.begin);
+    const double shown =
+        static_cast<double>(job.slices[0].end - job.slices[0].begin) * kClocksPerNs;
+    EXPECT_LT(shown, span);
+    EXPECT_GT(shown, 0.8 * span);
+    const ReadTrack& queue = track("host/queue 1");
+    const auto of = [&](const char* name) {
+        return std::count_if(queue.points.begin(), queue.points.end(),
+                             [&](const TracePoint& point) { return point.name == name; });
+    };
+    const auto& fetches = track("host/queue 1 fetch").slices;
+    const auto& completions = track("host/queue 1 completion").slices;
+    EXPECT_EQ(of("doorbell"), static_cast<long>(fetches.size()));
+    EXPECT_EQ(completions.size(), fetches.size()); // batches of one command
+    // Doorbell -> fetch -> the job -> its completion -> MSI-X.
+    const auto fetched = std::find_if(fetches.rbegin(), fetches.rend(), [&](const TraceSlice& s) {
+        return s.end <= job.slices[0].begin;
+    });
+    ASSERT_NE(fetched, fetches.rend());
+    const auto completed =
+        std::find_if(completions.begin(), completions.end(),
+                     [&](const TraceSlice& s) { return s.begin >= job.slices[0].end; });
+    ASSERT_NE(completed, completions.end());
+    EXPECT_NEAR(static_cast<double>(completed->end - fetched->begin) * kClocksPerNs,
+                static_cast<double>(traced_.launch.device_cycles), 3.0);
+    const bool interrupted =
+        std::any_of(queue.points.begin(), queue.points.end(), [&](const TracePoint& point) {
+            return point.name == "MSI-X" && point.at == completed->end;
+        });
+    EXPECT_TRUE(interrupted);
+    std::uint64_t copied = 0;
+    for (unsigned channel = 0; channel < 4; ++channel)
+        for (const TraceSlice& slice : track("host/DMA channel " + std::to_string(channel)).slices)
+            copied += slice.arguments.at("bytes");
+    EXPECT_GE(copied, std::uint64_t{kPes} * kShare); // the operands, at least
+}
+
+TEST_F(SystemTrace, CountersIntegrateToWhatWasMoved) {
+    double read = 0; // bytes over all DRAM channels, from MB/s and ns
+    for (unsigned channel = 0; channel < 16; ++channel) {
+        const auto& points = track("DRAM channel " + std::to_string(channel) + " [MB/s]").points;
+        for (std::size_t i = 0; i + 1 < points.size(); ++i)
+            read += static_cast<double>(points[i].value) *
+                    static_cast<double>(points[i + 1].at - points[i].at) * 1e-3;
+        ASSERT_FALSE(points.empty());
+        EXPECT_EQ(points.back().value, 0); // the device rests
+    }
+    // The kernel's transfers, and the copy of its operands to DRAM before it.
+    const double moved = static_cast<double>(traced_.record.counters[TALUS_PERF_DRAM_READ_BYTES] +
+                                             traced_.record.counters[TALUS_PERF_DRAM_WRITE_BYTES] +
+                                             std::uint64_t{kPes} * kShare);
+    EXPECT_NEAR(read / moved, 1.0, 0.05);
+}
+
+TEST_F(SystemTrace, IsSmall) {
+    EXPECT_LT(bytes_, 100000u);
+    EXPECT_GT(trace_.packets, 1000u);
+}
+
+} // namespace
+} // namespace talus::test
