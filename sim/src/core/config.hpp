@@ -171,7 +171,8 @@ namespace talus::sim {
 
 #define TALUS_CONFIG_SIM(X)                                                                        \
     X(admission_clocks, u32, 1, 1 << 24)                                                           \
-    X(status_page_clocks, u32, 1, 1 << 24)
+    X(status_page_clocks, u32, 1, 1 << 24)                                                         \
+    X(value_threads, u32, 0, 64)
 
 // S(section, Struct, table)
 #define TALUS_CONFIG_SECTIONS(S)                                                                   \

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 
 #include "talus/hw/interrupts.h"
 
@@ -11,6 +12,8 @@ namespace {
 
 /// Products whose values are put off at a time.
 constexpr std::size_t kMostPending = 64;
+/// Multiply-accumulates that are worth handing to another thread.
+constexpr std::uint64_t kWorthHandingOver = 1 << 18;
 
 /// Elements of k that are multiplied: those of B that are stored.
 std::uint64_t stored_k(const Command& command) {
@@ -27,7 +30,15 @@ std::uint64_t b_row_bytes(const Command& command) {
 } // namespace
 
 DotProductEngine::DotProductEngine(PeShared& shared)
-    : PipelinedUnit(shared, shared.config.dpe.startup_clocks, shared.config.dpe.pipeline_clocks) {}
+    : PipelinedUnit(shared, shared.config.dpe.startup_clocks, shared.config.dpe.pipeline_clocks) {
+    if (shared.config.sim.value_threads != 0) {
+        pool_ = &ValuePool::shared(shared.config.sim.value_threads);
+    }
+}
+
+DotProductEngine::~DotProductEngine() {
+    settle(nullptr, 0);
+}
 
 Cycle DotProductEngine::occupancy(const Command& command) const {
     const DpeConfig& dpe = shared_.config.dpe;
@@ -86,7 +97,19 @@ void DotProductEngine::execute(Command& command) {
             settle(nullptr, 0);
         }
     }
+    // At the end of a block, as its tiles share operands.
+    if (pool_ != nullptr && command.tile + 1 == command.tiles && worth_handing_over()) {
+        pool_->submit(stream_, std::exchange(pending_, {}));
+    }
     shared_.counters.macs += std::uint64_t{command.m} * command.n * stored_k(command);
+}
+
+bool DotProductEngine::worth_handing_over() const {
+    std::uint64_t macs = 0;
+    for (const Matmul& product : pending_) {
+        macs += std::uint64_t{product.m} * product.n * product.k;
+    }
+    return macs >= kWorthHandingOver;
 }
 
 void DotProductEngine::settle(const std::uint8_t* changes, std::uint64_t bytes) {
@@ -94,18 +117,32 @@ void DotProductEngine::settle(const std::uint8_t* changes, std::uint64_t bytes) 
                            std::uint64_t row_bytes) {
         return rows < changes + bytes && changes < rows + (count - 1) * pitch + row_bytes;
     };
-    // In order, and no more than needed: the rest may still become a whole block.
-    std::size_t due = changes == nullptr ? pending_.size() : 0;
-    for (std::size_t i = pending_.size(); i > due; --i) {
-        const Matmul& product = pending_[i - 1];
-        const std::uint64_t row = std::uint64_t{product.k} * element_bytes(product.type);
-        if (reads(product.a, product.m, product.a_pitch, row) ||
-            reads(product.b, product.n, product.b_pitch, row)) {
-            due = i;
+    // How many must be done, in order: up to the last that reads what changes.
+    const auto due = [&](const std::vector<Matmul>& products) {
+        std::size_t count = products.size();
+        for (; changes != nullptr && count > 0; --count) {
+            const Matmul& product = products[count - 1];
+            const std::uint64_t row = std::uint64_t{product.k} * element_bytes(product.type);
+            if (reads(product.a, product.m, product.a_pitch, row) ||
+                reads(product.b, product.n, product.b_pitch, row)) {
+                break;
+            }
         }
+        return count;
+    };
+    const std::size_t own = due(pending_);
+    std::size_t batches = stream_.size();
+    while (own == 0 && batches > 0 && changes != nullptr && due(stream_[batches - 1]) == 0) {
+        --batches;
     }
-    dpe_matmul_batch(pending_.data(), due);
-    pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(due));
+    if (batches > 0) {
+        pool_->finish(stream_, batches);
+    }
+    if (own > 0) {
+        // No more than needed: the rest may still become a whole block.
+        dpe_matmul_batch(pending_.data(), own);
+        pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(own));
+    }
 }
 
 void DotProductEngine::reset() {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "unit.hpp"
+#include "value_pool.hpp"
 #include "vector_kernels.hpp"
 
 namespace talus::sim {
@@ -27,10 +28,11 @@ const float* load_row(const std::uint8_t* source, unsigned type, std::size_t cou
 /// the same time however many rows of B there are. Refilling the cached operand overlaps with
 /// streaming and limits tiles of few rows of A.
 ///
-/// Values are put off, so that the tiles of a block are computed together.
+/// Values are put off, so that the tiles of a block are computed together, and by other threads.
 class DotProductEngine final : public PipelinedUnit {
   public:
     explicit DotProductEngine(PeShared& shared);
+    ~DotProductEngine() override;
     std::optional<Fault> check(Command& command) override;
     void execute(Command& command) override;
     void settle(const std::uint8_t* changes, std::uint64_t bytes) override;
@@ -41,7 +43,11 @@ class DotProductEngine final : public PipelinedUnit {
     std::uint64_t local_bytes(const Command& command) const override;
 
   private:
-    std::vector<Matmul> pending_;
+    bool worth_handing_over() const;
+
+    std::vector<Matmul> pending_; ///< after those of stream_
+    ValuePool* pool_ = nullptr;   ///< null: the timing thread computes all values
+    ValuePool::Stream stream_;
 };
 
 class ReductionEngine final : public PipelinedUnit {

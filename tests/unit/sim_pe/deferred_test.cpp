@@ -116,5 +116,54 @@ TEST_F(DeferredTest, AResetKeepsWhatWasComplete) {
     expect_sum(k);
 }
 
+TEST(DeferredOnThreads, ValuesDoNotDependOnTheirNumber) {
+    // 24 PEs, so that other threads are woken; each computes six products into the same banks, one
+    // after the other, and drains.
+    const auto sums = [](unsigned threads) {
+        Grid grid(4, 6);
+        grid.config.sim.value_threads = threads;
+        grid.build();
+        for (unsigned pe = 0; pe < 24; ++pe) {
+            for (std::uint32_t i = 0; i < 0x20000; ++i) {
+                const std::uint32_t bits = (i + 77 * pe) * 2654435761u;
+                grid.set_local<std::uint16_t>(
+                    pe, 2 * i, static_cast<std::uint16_t>((bits >> 16 & 0x83ff) | 0x3400));
+            }
+            Step products = enqueue(TALUS_DPE_MATMUL, 0, TALUS_PAIR(64 | 64 << 16, 128),
+                                    1 << 8 | TALUS_CP_FP16 << 16);
+            products.insn.funct7 |= TALUS_CP_SEQUENCE;
+            ScriptedCore& core = grid.core(pe, 0);
+            core.script = {
+                context(0, 0, direct(0)),
+                context(0, 1, direct(0x20000)),
+                context(0, 2, TALUS_PAIR(2048, 2048)),
+                context(0, 5, TALUS_PAIR(6, 0)),
+                context(0, 6, TALUS_PAIR(256, 0)),
+                context(0, 7, TALUS_PAIR(256, 0)),
+                enqueue(TALUS_RE_LOAD, 0, TALUS_PAIR(64 | 64 << 16, 0), 0),
+                products,
+                context(2, 0, direct(0x40000)),
+                context(2, 2, TALUS_PAIR(0, 256)),
+                enqueue(TALUS_RE_STORE, 2, TALUS_PAIR(64 | 64 << 16, 0), TALUS_CP_FP32 << 16),
+                drain()};
+            core.start(0);
+        }
+        grid.run();
+        std::vector<std::uint32_t> out;
+        for (unsigned pe = 0; pe < 24; ++pe) {
+            EXPECT_EQ(grid.reg(pe, PE_CP_FAULT_STATUS), 0u);
+            for (std::uint32_t i = 0; i < 64 * 64; ++i) {
+                out.push_back(grid.local<std::uint32_t>(pe, 0x40000 + 4 * i));
+            }
+        }
+        return out;
+    };
+    const std::vector<std::uint32_t> alone = sums(0);
+    EXPECT_NE(alone[5], alone[6]);
+    for (int i = 0; i < 5; ++i) {
+        ASSERT_EQ(sums(3), alone);
+    }
+}
+
 } // namespace
 } // namespace talus::sim::test
