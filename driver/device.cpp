@@ -455,6 +455,9 @@ talus_drv_telemetry Device::telemetry() {
     telemetry.power_mw = status.power_mw;
     telemetry.boot_state = status.boot_state;
     telemetry.post_code = status.post_code;
+    telemetry.energy_uj = status.energy_uj;
+    telemetry.unit_clock_hz = std::uint64_t{status.unit_clock_khz} * 1000;
+    telemetry.clock_reason = status.clock_reason;
     return telemetry;
 }
 

@@ -234,7 +234,16 @@ typedef struct talus_drv_telemetry {
     uint32_t power_mw;           /**< card, milliwatts; modelled if simulated */
     uint32_t boot_state;
     uint32_t post_code;
+    uint64_t energy_uj;      /**< microjoules that work has cost since reset, beyond idle power */
+    uint64_t unit_clock_hz;  /**< step at which the PEs' units run; clock_hz: the full one */
+    uint32_t clock_reason;   /**< talus_drv_clock_reason */
+    uint32_t reserved;
 } talus_drv_telemetry;
+
+typedef enum talus_drv_clock_reason {
+    TALUS_DRV_CLOCK_FULL = 0,
+    TALUS_DRV_CLOCK_POWER_CAP = 1, /**< the card's power cap holds the clock down */
+} talus_drv_clock_reason;
 
 /** Reads the status page: no side effect on the device, no command. */
 TALUS_DRV_API TALUS_DRV_CHECK talus_drv_status

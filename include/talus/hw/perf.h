@@ -54,9 +54,20 @@
     X(TALUS_PERF_DRAM_ROW_MISSES, 68, chip, count, "DRAM: accesses that had to open a row")        \
     X(TALUS_PERF_PE_TO_PE_BYTES, 69, chip, bytes, "NoC: between PEs")                              \
     X(TALUS_PERF_PCIE_IN_BYTES, 70, chip, bytes, "PCIe: from the host")                            \
-    X(TALUS_PERF_PCIE_OUT_BYTES, 71, chip, bytes, "PCIe: to the host")
+    X(TALUS_PERF_PCIE_OUT_BYTES, 71, chip, bytes, "PCIe: to the host")                             \
+    X(TALUS_PERF_DPE_ENERGY, 72, pe, nanojoules, "DPE: multiply-accumulates")                      \
+    X(TALUS_PERF_SE_ENERGY, 73, pe, nanojoules, "SE: its operations, drains' included")            \
+    X(TALUS_PERF_RE_ENERGY, 74, pe, nanojoules, "RE and the reduction network")                    \
+    X(TALUS_PERF_LOCAL_ENERGY, 75, pe, nanojoules, "local memory, for the units")                  \
+    X(TALUS_PERF_NOC_ENERGY, 76, chip, nanojoules, "NoC")                                          \
+    X(TALUS_PERF_CORE_ENERGY, 77, pe, nanojoules, "cores A and B")                                 \
+    X(TALUS_PERF_SRAM_ENERGY, 78, chip, nanojoules, "shared SRAM")                                 \
+    X(TALUS_PERF_DRAM_ENERGY, 79, chip, nanojoules, "DRAM")                                        \
+    X(TALUS_PERF_PCIE_ENERGY, 80, chip, nanojoules, "PCIe")                                        \
+    X(TALUS_PERF_CONTROL_ENERGY, 81, chip, nanojoules, "control cores")                            \
+    X(TALUS_PERF_IDLE_ENERGY, 82, chip, nanojoules, "idle power, over the time")
 #define TALUS_PERF_VALUE(name, index, ...) name = (index),
-enum talus_perf_counter { TALUS_PERF_COUNTERS(TALUS_PERF_VALUE) TALUS_PERF_COUNT = 72 };
+enum talus_perf_counter { TALUS_PERF_COUNTERS(TALUS_PERF_VALUE) TALUS_PERF_COUNT = 83 };
 
 /* Written by the hardware (registers.h GRID_PERF_TO): the counters of a sub-grid, and how much they
  * could have been. As a LAUNCH's record, all are differences over its execution: from before the

@@ -73,8 +73,13 @@ struct talus_status_page {
     uint64_t log_written;   /* copy of talus_log_header.written */
     uint32_t held;          /* simulator: 1 = a debugger holds the device; its clock stands still */
     uint32_t reserved;
+    uint64_t energy_uj;     /* microjoules that work has cost since reset, beyond idle power */
+    uint32_t unit_clock_khz; /* step at which the PEs' units run; clock_khz: the full one */
+    uint32_t clock_reason;  /* why it is what it is: TALUS_CLOCK_* */
 };
-TALUS_ASSERT_SIZE(talus_status_page, 80);
+#define TALUS_CLOCK_FULL 0u
+#define TALUS_CLOCK_POWER_CAP 1u
+TALUS_ASSERT_SIZE(talus_status_page, 96);
 TALUS_ASSERT_OFFSET(talus_status_page, clock_khz, 24);
 TALUS_ASSERT_OFFSET(talus_status_page, temperature_mc, 48);
 TALUS_ASSERT_OFFSET(talus_status_page, commands_done, 56);
@@ -205,7 +210,11 @@ enum talus_grid_register { TALUS_GRID_REGISTERS(TALUS_REGISTER_VALUE) GRID_END =
 
 #define TALUS_SENSOR_REGISTERS(X)                                                                  \
     X(SENSOR_TEMPERATURE_MC, 0x00, 0, ro, "junction, thousandths of a degree Celsius")             \
-    X(SENSOR_POWER_MW, 0x04, 0, ro, "card")
+    X(SENSOR_POWER_MW, 0x04, 0, ro, "card")                                                        \
+    X(SENSOR_ENERGY_UJ_LO, 0x08, 0, ro, "microjoules that work has cost since reset, beyond idle power") \
+    X(SENSOR_ENERGY_UJ_HI, 0x0c, 0, ro, "")                                                        \
+    X(SENSOR_CLOCK_KHZ, 0x10, 0, ro, "step at which the PEs' units run")                           \
+    X(SENSOR_CLOCK_REASON, 0x14, 0, ro, "why it is what it is: TALUS_CLOCK_*")
 enum talus_sensor_register { TALUS_SENSOR_REGISTERS(TALUS_REGISTER_VALUE) SENSOR_END = 0x1000 };
 
 /* --- PE registers (TALUS_PE_REGS_BASE; others' through the windows at + TALUS_PE_WINDOW_REGS) ------ */

@@ -154,6 +154,9 @@ int info(const Options& options) {
             {"commands_completed", now.commands_completed},
             {"temperature_c", now.temperature_mc / 1000.0},
             {"power_w", now.power_mw / 1000.0},
+            {"energy_j", static_cast<double>(now.energy_uj) * 1e-6},
+            {"unit_clock_hz", now.unit_clock_hz},
+            {"clock_reason", now.clock_reason == TALUS_DRV_CLOCK_POWER_CAP ? "power cap" : "none"},
             {"sensors_modelled", info.simulated != 0},
             {"clock_hz", info.clock_hz},
             {"grid_rows", info.grid_rows},
@@ -190,6 +193,12 @@ int info(const Options& options) {
     row("Commands", fmt::format("{} completed", now.commands_completed));
     row("Temperature", fmt::format("{:.1f} C{}", now.temperature_mc / 1000.0, modelled));
     row("Power", fmt::format("{:.1f} W{}", now.power_mw / 1000.0, modelled));
+    row("Energy", fmt::format("{:.6f} J beyond idle power, since reset{}",
+                              static_cast<double>(now.energy_uj) * 1e-6, modelled));
+    row("PE clock",
+        fmt::format("{:.3f} GHz{}", static_cast<double>(now.unit_clock_hz) / 1e9,
+                    now.clock_reason == TALUS_DRV_CLOCK_POWER_CAP ? ", held down by the power cap"
+                                                                  : ""));
     if (info.grid_rows != 0) {
         row("Grid", fmt::format("{} x {} PEs", info.grid_rows, info.grid_cols));
         row("Memory", fmt::format("{} MiB DRAM, {} MiB LLS, {} KiB per PE", info.dram_bytes >> 20,

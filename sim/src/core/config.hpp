@@ -162,12 +162,30 @@ namespace talus::sim {
 
 #define TALUS_CONFIG_POWER(X)                                                                      \
     X(idle_mw, u32, 0, 10000000)                                                                   \
-    X(typical_mw, u32, 0, 10000000)                                                                \
-    X(tdp_mw, u32, 1, 10000000)                                                                    \
+    X(cap, flag, 0, 1)                                                                             \
+    X(cap_mw, u32, 1, 10000000)                                                                    \
+    X(cap_window_clocks, u32, 1, 0x7fffffff)                                                       \
+    X(middle_khz, u32, 100000, 4000000)                                                            \
+    X(low_khz, u32, 100000, 4000000)                                                               \
     X(ambient_mc, u32, 0, 100000)                                                                  \
     X(millikelvin_per_watt, u32, 0, 100000)                                                        \
     X(time_constant_ms, u32, 1, 0x7fffffff)                                                        \
     X(window_clocks, u32, 1, 0x7fffffff)
+
+// Femtojoules per event.
+#define TALUS_CONFIG_ENERGY(X)                                                                     \
+    X(fp16_mac_fj, u32, 0, 1000000000)                                                             \
+    X(int8_mac_fj, u32, 0, 1000000000)                                                             \
+    X(simd_operation_fj, u32, 0, 1000000000)                                                       \
+    X(reduction_element_fj, u32, 0, 1000000000)                                                    \
+    X(local_byte_fj, u32, 0, 1000000000)                                                           \
+    X(port_byte_fj, u32, 0, 1000000000)                                                            \
+    X(noc_byte_fj, u32, 0, 1000000000)                                                             \
+    X(sram_byte_fj, u32, 0, 1000000000)                                                            \
+    X(dram_byte_fj, u32, 0, 1000000000)                                                            \
+    X(dram_activate_fj, u32, 0, 1000000000)                                                        \
+    X(pcie_byte_fj, u32, 0, 1000000000)                                                            \
+    X(instruction_fj, u32, 0, 1000000000)
 
 #define TALUS_CONFIG_SIM(X)                                                                        \
     X(admission_clocks, u32, 1, 1 << 24)                                                           \
@@ -194,6 +212,7 @@ namespace talus::sim {
     S(pcie, PcieConfig, TALUS_CONFIG_PCIE)                                                         \
     S(dma, DmaConfig, TALUS_CONFIG_DMA)                                                            \
     S(power, PowerConfig, TALUS_CONFIG_POWER)                                                      \
+    S(energy, EnergyConfig, TALUS_CONFIG_ENERGY)                                                   \
     S(sim, SimConfig, TALUS_CONFIG_SIM)
 
 namespace detail {

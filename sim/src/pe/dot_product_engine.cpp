@@ -101,7 +101,9 @@ void DotProductEngine::execute(Command& command) {
     if (pool_ != nullptr && command.tile + 1 == command.tiles && worth_handing_over()) {
         pool_->submit(stream_, std::exchange(pending_, {}));
     }
-    shared_.counters.macs += std::uint64_t{command.m} * command.n * stored_k(command);
+    const std::uint64_t macs = std::uint64_t{command.m} * command.n * stored_k(command);
+    shared_.counters.macs += macs;
+    shared_.counters.int8_macs += command.source_type == TALUS_CP_INT8 ? macs : 0;
 }
 
 bool DotProductEngine::worth_handing_over() const {

@@ -38,7 +38,7 @@ struct Pe::Impl final : FaultSink {
           local_bandwidth(config.local.bytes_per_clock, 1),
           simd_operations(config.se.operations_per_clock, 1),
           shared{config, index,           fabric_in, memory.data(), local_bandwidth, counters,
-                 banks,  simd_operations, ranges,    inboxes,       link_taken},
+                 banks,  simd_operations, ranges,    inboxes,       link_taken,      host},
           unit_id(events.add_unit(pe, fmt::format("pe{}", index))),
           cp(shared, events, unit_id, host, *this), work_queue(shared, events, unit_id) {
         forget_ranges();

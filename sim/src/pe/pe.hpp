@@ -21,6 +21,13 @@
 
 namespace talus::sim {
 
+/// A unit that runs at `step` of the device's `full` clock skips clocks: it takes full / step as
+/// many.
+struct UnitClock {
+    std::uint32_t full = 1;
+    std::uint32_t step = 1;
+};
+
 /// What a PE asks of the SoC that owns its harts. Both may be called from within custom() and from
 /// register writes, also for the hart that is executing: the SoC calls Hart::wake or
 /// Hart::set_interrupt and puts the hart back on its schedule.
@@ -29,6 +36,8 @@ class PeHost {
     virtual ~PeHost() = default;
     virtual void wake(HartId hart, Cycle when) = 0;
     virtual void set_interrupt(HartId hart, unsigned bit, bool level, Cycle when) = 0;
+    /// The clock at which a unit's command that begins at `now` runs.
+    virtual UnitClock unit_clock(Cycle) { return {}; }
 };
 
 /// Totals since construction; reset() keeps them.
@@ -40,7 +49,10 @@ struct PeCounters {
         ActivityClock<UnitActivity> activity;
     };
     std::array<Unit, 6> units{}; ///< by enum talus_unit
-    std::uint64_t macs = 0;
+    std::uint64_t macs = 0;      ///< of all types
+    std::uint64_t int8_macs = 0; ///< of them
+    std::uint64_t simd_operations = 0;
+    std::uint64_t reduction_elements = 0; ///< loaded, drained, ranged, sent or received by the RE
     std::uint64_t launches = 0;
     std::uint64_t faults = 0;
 };

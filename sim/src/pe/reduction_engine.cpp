@@ -115,6 +115,8 @@ RowRanges& ReductionEngine::ranges(const Command& command) const {
 }
 
 void ReductionEngine::execute(Command& command) {
+    const std::uint64_t elements = command.code == TALUS_RE_RANGE ? command.columns : command.n;
+    shared_.counters.reduction_elements += command.m * elements;
     switch (command.code) {
     case TALUS_RE_LOAD:
         load(command);

@@ -28,10 +28,12 @@ std::optional<std::uint32_t> PeShared::link_peer(unsigned direction, int step) c
 
 std::optional<Cycle> PipelinedUnit::begin(Command& command, Cycle now) {
     const Cycle begin = std::max(free_at_, now + startup_);
-    const Cycle clocks = occupancy(command);
+    const UnitClock clock = shared_.host.unit_clock(now);
+    const Cycle clocks = divide_up(occupancy(command) * clock.full, clock.step);
     const std::uint64_t bytes = local_bytes(command);
     Cycle end = shared_.local_bandwidth.reserve_evenly(now, begin, begin + clocks, bytes);
     if (const std::uint64_t operations = simd_operations(command); operations != 0) {
+        shared_.counters.simd_operations += operations;
         end = shared_.simd_operations.reserve_evenly(now, begin, end, operations);
     }
     PeCounters::Unit& totals = counters(command);

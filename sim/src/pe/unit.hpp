@@ -44,6 +44,7 @@ struct PeShared {
     /// below or on the right holds a message of this PE's.
     std::array<ReductionInbox, 2>& inboxes;
     std::array<bool, 2>& link_taken;
+    PeHost& host;
 
     /// Physical index of the PE to which (step = 1) or from which (-1) the link of `direction`
     /// leads; nullopt at the sub-grid's edge (neighbour) or the grid's (link_peer).

@@ -8,6 +8,8 @@
 #include "talus/hw/address_map.h"
 #include "talus/hw/interrupts.h"
 
+#include "energy.hpp"
+
 namespace talus::sim {
 
 namespace {
@@ -111,6 +113,7 @@ void Cores::add_control_hart(HartId hart) {
     staging.load_latency = config_.memory.staging_clocks;
     core.regions = {sram, rom, staging};
     harts_.push_back(std::make_unique<Hart>(core, *this));
+    retired_before_.push_back(0);
     runners_.push_back(std::make_unique<HartRunner>(events_, *harts_.back(), *this, name(hart),
                                                     config_.hart.run_ahead_clocks));
 }
@@ -125,6 +128,7 @@ void Cores::add_pe_hart(HartId hart) {
     local.load_latency = config_.hart.local_load_clocks;
     core.regions = {local};
     harts_.push_back(std::make_unique<Hart>(core, *this));
+    retired_before_.push_back(0);
     runners_.push_back(std::make_unique<HartRunner>(events_, *harts_.back(), *this, name(hart),
                                                     config_.hart.run_ahead_clocks));
 }
@@ -142,21 +146,13 @@ void Cores::reset() {
         pe->hold(0);
     }
     for (HartId hart = 0; hart < TALUS_CONTROL_HARTS; ++hart) {
+        retired_before_[hart] = retired(hart);
         runners_[hart]->release(0, TALUS_ROM_BASE);
     }
 }
 
-std::uint64_t Cores::busy_clocks() const {
-    std::uint64_t sum = 0;
-    for (const auto& pe : pes_) {
-        const PeCounters& counters = pe->counters();
-        std::uint64_t busiest = 0;
-        for (const PeCounters::Unit& unit : counters.units) {
-            busiest = std::max(busiest, unit.busy_clocks);
-        }
-        sum += busiest;
-    }
-    return sum;
+UnitClock Cores::unit_clock(Cycle now) {
+    return governor_ != nullptr ? governor_->clock(now) : UnitClock{};
 }
 
 std::string Cores::name(HartId hart) const {
@@ -461,6 +457,8 @@ void Cores::hold_pe(std::uint32_t pe, Cycle now) {
 void Cores::release_pe(std::uint32_t pe, Cycle now, std::uint64_t vector) {
     pes_[pe]->release(now);
     for (unsigned core = 0; core < TALUS_CORES_PER_PE; ++core) {
+        const HartId hart = TALUS_HART_OF(pe, core);
+        retired_before_[hart] = retired(hart); // the reset clears the hart's own count
         runners_[TALUS_HART_OF(pe, core)]->release(now, vector);
     }
 }

@@ -28,6 +28,7 @@ class TrapObserver {
     virtual ~TrapObserver() = default;
     virtual void on_trap(HartId hart, const TrapInfo& info) = 0;
 };
+class ClockGovernor;
 
 class Cores final : public HartPort,
                     public PeHost,
@@ -72,8 +73,12 @@ class Cores final : public HartPort,
     FabricError peek(HartId hart, std::uint64_t addr, void* data, std::uint64_t len);
     FabricError poke(HartId hart, std::uint64_t addr, const void* data, std::uint64_t len);
 
-    /// Clocks in which PEs' units worked, summed over the PEs.
-    std::uint64_t busy_clocks() const;
+    /// Instructions of a hart since construction, over its resets.
+    std::uint64_t retired(HartId hart) const {
+        return retired_before_[hart] + harts_[hart]->retired();
+    }
+    /// Who says at which clock the PEs' units run; null: the device's.
+    void set_governor(ClockGovernor* governor) { governor_ = governor; }
     /// "control hart 0" or "PE 3.4 core B".
     std::string name(HartId hart) const;
 
@@ -95,6 +100,7 @@ class Cores final : public HartPort,
     // PeHost, InterruptLines
     void wake(HartId hart, Cycle when) override;
     void set_interrupt(HartId hart, unsigned bit, bool level, Cycle when) override;
+    UnitClock unit_clock(Cycle now) override;
 
     // PeGrid
     void hold_pe(std::uint32_t pe, Cycle now) override;
@@ -140,6 +146,8 @@ class Cores final : public HartPort,
     std::vector<FetchCounters> fetches_;
     unsigned trap_reports_ = 0;
     unsigned incoherence_reports_ = 0;
+    ClockGovernor* governor_ = nullptr;
+    std::vector<std::uint64_t> retired_before_; ///< per hart: up to its last reset
 };
 
 } // namespace talus::sim

@@ -46,10 +46,11 @@ Device::Device(DeviceOptions options, Diagnostics& diagnostics)
       link_(options_.config), queue_engine_(events_, diagnostics_, link_, interrupts_,
                                             host_interface_, windows_, fabric_.control_sram()),
       dma_(options_.config, events_, diagnostics_, link_, fabric_, interrupts_, windows_),
-      perf_(options_.config, cores_, fabric_, link_),
+      meter_(options_.config, cores_, fabric_, link_), governor_(options_.config, meter_),
+      perf_(options_.config, cores_, fabric_, link_, meter_),
       grid_(options_.config, cores_, interrupts_, diagnostics_, fabric_, perf_),
-      sensors_(options_.config), info_(options_.config, options_.serial), uart_(diagnostics_),
-      bus_(clint_) {
+      sensors_(options_.config, meter_, governor_), info_(options_.config, options_.serial),
+      uart_(diagnostics_), bus_(clint_) {
     if (options_.rom.size() != TALUS_ROM_SIZE) {
         throw std::invalid_argument("the boot ROM image has the wrong size");
     }
@@ -63,6 +64,7 @@ Device::Device(DeviceOptions options, Diagnostics& diagnostics)
     bus_.attach(TALUS_SYS_GRID, grid_);
     bus_.attach(TALUS_SYS_SENSORS, sensors_);
     cores_.connect(bus_);
+    cores_.set_governor(&governor_);
     fabric_.add_mmio(TALUS_SYSTEM_BASE, TALUS_SYSTEM_SIZE, bus_);
     if (!options_.uart_path.empty()) {
         uart_.open(options_.uart_path);
@@ -269,9 +271,11 @@ void Device::publish_clock() {
     next_publish_ = now + options_.config.sim.status_page_clocks;
     diagnostics_.set_clock(now);
     host_interface_.set_clock(now);
-    if (sensors_.update(now, cores_.busy_clocks())) {
+    if (sensors_.update(now)) {
         host_interface_.set_sensors(sensors_.temperature_mc(), sensors_.power_mw());
     }
+    host_interface_.set_energy(sensors_.energy_uj(), governor_.step_khz(),
+                               governor_.capped() ? TALUS_CLOCK_POWER_CAP : TALUS_CLOCK_FULL);
 }
 
 void Device::reset_device() {
@@ -294,6 +298,7 @@ void Device::reset_device() {
     queue_engine_.reset(true);
     dma_.reset();
     sensors_.reset();
+    governor_.restart(0);
     host_interface_.complete_reset(0, true);
     host_interface_.set_sensors(sensors_.temperature_mc(), sensors_.power_mw());
     cores_.reset();
@@ -601,6 +606,7 @@ void Device::align_for_admission() {
     }
     // Nothing is under way any more: phases that count from time zero count from here.
     fabric_.rebase(events_.now());
+    governor_.restart(events_.now());
     tick_fresh_ = false;
 }
 

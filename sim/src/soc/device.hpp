@@ -154,6 +154,8 @@ class Device final : public PciDeviceModel, public DebugServices {
     DomainWindows windows_;
     QueueEngine queue_engine_;
     DmaEngines dma_;
+    EnergyMeter meter_;
+    ClockGovernor governor_;
     PerfMonitor perf_;
     GridControl grid_;
     Sensors sensors_;

@@ -180,6 +180,13 @@ void HostInterface::set_sensors(std::int32_t temperature_mc, std::uint32_t power
     publish_page(page_->power_mw, power_mw);
 }
 
+void HostInterface::set_energy(std::uint64_t energy_uj, std::uint32_t unit_clock_khz,
+                               std::uint32_t reason) {
+    publish_page(page_->energy_uj, energy_uj);
+    publish_page(page_->unit_clock_khz, unit_clock_khz);
+    publish_page(page_->clock_reason, reason);
+}
+
 void HostInterface::count_completion() {
     ++completions_;
     publish_page(page_->commands_done, std::uint64_t{completions_});

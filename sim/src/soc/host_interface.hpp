@@ -54,6 +54,7 @@ class HostInterface final : public RegisterBlock {
     void set_clock(Cycle now);
     void set_parked(bool parked);
     void set_sensors(std::int32_t temperature_mc, std::uint32_t power_mw);
+    void set_energy(std::uint64_t energy_uj, std::uint32_t unit_clock_khz, std::uint32_t reason);
     void count_completion();
     std::uint64_t completions() const { return completions_; }
 

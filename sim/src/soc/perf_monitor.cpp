@@ -5,8 +5,8 @@
 namespace talus::sim {
 
 PerfMonitor::PerfMonitor(const Config& config, Cores& cores, const Fabric& fabric,
-                         const PcieLink& link)
-    : config_(config), cores_(cores), fabric_(fabric), link_(link) {}
+                         const PcieLink& link, const EnergyMeter& meter)
+    : config_(config), cores_(cores), fabric_(fabric), link_(link), meter_(meter) {}
 
 void PerfMonitor::add_pe(Cycle now, std::uint32_t pe, talus_perf_record& record) const {
     const PeCounters& counters = cores_.pe(pe).counters();
@@ -54,9 +54,33 @@ void PerfMonitor::sample(Cycle now, std::span<const std::uint32_t> pes,
     record.end = now;
     record.pes = static_cast<std::uint32_t>(pes.size());
     record.clock_khz = config_.device.clock_khz;
+    EnergyReport joules;
     for (const std::uint32_t pe : pes) {
         add_pe(now, pe, record);
+        const EnergyReport one = meter_.pe(pe);
+        joules.dpe += one.dpe;
+        joules.simd += one.simd;
+        joules.reduction += one.reduction;
+        joules.local += one.local;
+        joules.noc += one.noc;
+        joules.cores += one.cores;
     }
+    const EnergyReport chip = meter_.chip();
+    const auto put = [&](std::uint32_t counter, double value) {
+        record.counters[counter] = static_cast<std::uint64_t>(value * 1e9);
+    };
+    put(TALUS_PERF_DPE_ENERGY, joules.dpe);
+    put(TALUS_PERF_SE_ENERGY, joules.simd);
+    put(TALUS_PERF_RE_ENERGY, joules.reduction);
+    put(TALUS_PERF_LOCAL_ENERGY, joules.local);
+    put(TALUS_PERF_NOC_ENERGY, joules.noc + chip.noc);
+    put(TALUS_PERF_CORE_ENERGY, joules.cores);
+    put(TALUS_PERF_SRAM_ENERGY, chip.sram);
+    put(TALUS_PERF_DRAM_ENERGY, chip.dram);
+    put(TALUS_PERF_PCIE_ENERGY, chip.pcie);
+    put(TALUS_PERF_CONTROL_ENERGY, chip.cores);
+    put(TALUS_PERF_IDLE_ENERGY,
+        config_.power.idle_mw * 1e-3 * static_cast<double>(now) / (config_.device.clock_khz * 1e3));
     const FabricCounters& fabric = fabric_.counters();
     record.counters[TALUS_PERF_SRAM_READ_BYTES] = fabric.sram_read_bytes;
     record.counters[TALUS_PERF_SRAM_WRITE_BYTES] = fabric.sram_write_bytes;

@@ -9,6 +9,7 @@
 #include "../core/config.hpp"
 #include "../mem/fabric.hpp"
 #include "cores.hpp"
+#include "energy.hpp"
 #include "grid_control.hpp"
 #include "pcie_link.hpp"
 
@@ -17,7 +18,8 @@ namespace talus::sim {
 class PerfMonitor final : public PerfSampler {
   public:
     /// All outlive the monitor.
-    PerfMonitor(const Config& config, Cores& cores, const Fabric& fabric, const PcieLink& link);
+    PerfMonitor(const Config& config, Cores& cores, const Fabric& fabric, const PcieLink& link,
+                const EnergyMeter& meter);
 
     void sample(Cycle now, std::span<const std::uint32_t> pes,
                 talus_perf_record& record) const override;
@@ -29,6 +31,7 @@ class PerfMonitor final : public PerfSampler {
     Cores& cores_;
     const Fabric& fabric_;
     const PcieLink& link_;
+    const EnergyMeter& meter_;
 };
 
 } // namespace talus::sim

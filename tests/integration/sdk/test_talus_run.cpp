@@ -195,6 +195,15 @@ TEST(TalusRun, ReportAgreesWithTheOperators) {
                       counter("DRAM_READ_BYTES") + counter("DRAM_WRITE_BYTES"),
                   op.at("bytes").get<std::uint64_t>())
             << op.at("name");
+        // Idle power (25 W, of the configuration) over its cycles at 1.35 GHz, and its work's
+        // energy.
+        const double idle = 25.0 * static_cast<double>(cycles) / 1.35e9;
+        EXPECT_NEAR(static_cast<double>(counter("IDLE_ENERGY")) * 1e-9, idle, 0.1 * idle + 1e-5);
+        EXPECT_GT(op.at("joules").get<double>(),
+                  1e-9 * static_cast<double>(counter("IDLE_ENERGY")));
+        if (op.at("op") == "fc") // FP16: 0.5 pJ each
+            EXPECT_NEAR(static_cast<double>(counter("DPE_ENERGY")),
+                        5e-4 * static_cast<double>(counter("MACS")), 65.0);
         for (const char* kind : {"resources", "stalls"}) {
             for (const auto& [name, share] : op.at(kind).items()) {
                 EXPECT_GE(share.get<double>(), 0.0) << name;

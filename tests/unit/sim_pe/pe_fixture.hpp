@@ -124,6 +124,8 @@ class Grid : public PeHost {
         lines = level ? lines | std::uint64_t{1} << bit : lines & ~(std::uint64_t{1} << bit);
     }
 
+    UnitClock unit_clock(Cycle) override { return clock; }
+
     ScriptedCore& core(HartId hart) { return *cores.at(hart - TALUS_CONTROL_HARTS); }
     ScriptedCore& core(unsigned pe, unsigned number) { return *cores.at(2 * pe + number); }
 
@@ -159,6 +161,7 @@ class Grid : public PeHost {
     }
 
     Config config;
+    UnitClock clock; ///< of the units
     EventQueue events;
     Diagnostics diagnostics;
     std::unique_ptr<Fabric> fabric;

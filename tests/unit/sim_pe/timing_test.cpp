@@ -120,6 +120,44 @@ TEST_F(TimingTest, TheDotProductEngineReachesItsPublishedRate) {
     EXPECT_EQ(row, 32u * 1024 * 2 / grid.config.dpe.load_bytes_per_clock);
 }
 
+TEST_F(TimingTest, ALowerStepTakesProportionallyMoreClocks) {
+    const auto slope = [&](UnitClock clock) {
+        const auto run = [&](std::uint32_t k) {
+            Grid fresh;
+            fresh.clock = clock;
+            fresh.build();
+            fresh.execute(
+                0, 0,
+                {context(0, 0, direct(0)), context(0, 1, direct(0x20000)),
+                 context(0, 2, TALUS_PAIR(2 * k, 2 * k)),
+                 enqueue(TALUS_DPE_MATMUL, 0, TALUS_PAIR(32 | 32 << 16, k), TALUS_CP_FP16 << 16),
+                 drain()});
+            return fresh.events.now();
+        };
+        return run(2200) - run(1100);
+    };
+    // 32 rows of k / 32 clocks, rounded up: 1,120 and 2,208; at the low step 1,374.5 and 2,709.8.
+    EXPECT_EQ(slope({}), 2208u - 1120u);
+    EXPECT_EQ(slope({1350000, 1100000}), 2710u - 1375u);
+}
+
+TEST_F(TimingTest, UnitsCountTheirWork) {
+    Grid fresh;
+    fresh.build();
+    fresh.execute(0, 0,
+                  {context(0, 0, direct(0)), context(0, 1, direct(0x20000)),
+                   context(0, 2, TALUS_PAIR(64, 64)),
+                   enqueue(TALUS_DPE_MATMUL, 0, TALUS_PAIR(3 | 5 << 16, 7), TALUS_CP_INT8 << 16),
+                   enqueue(TALUS_DPE_MATMUL, 0, TALUS_PAIR(2 | 4 << 16, 6), TALUS_CP_FP16 << 16),
+                   enqueue(TALUS_RE_STORE, 0, TALUS_PAIR(3 | 5 << 16, 0), TALUS_SE_RELU << 8),
+                   enqueue(TALUS_SE_UNARY, 0, TALUS_PAIR(9, 2), 0), drain()});
+    const PeCounters& counters = fresh.pes[0]->counters();
+    EXPECT_EQ(counters.macs, 3u * 5 * 7 + 2u * 4 * 6);
+    EXPECT_EQ(counters.int8_macs, 3u * 5 * 7);
+    EXPECT_EQ(counters.reduction_elements, 15u);
+    EXPECT_EQ(counters.simd_operations, 15u + 18u);
+}
+
 TEST_F(TimingTest, BackToBackProductsHideTheirStartUp) {
     const auto run = [](unsigned count) {
         Grid fresh;
