@@ -208,8 +208,9 @@ int FakeKernel::device_ioctl(unsigned long request, void* argument) {
     case VFIO_DEVICE_PCI_HOT_RESET: {
         const auto reset = get<vfio_pci_hot_reset>(argument);
         std::vector<std::int32_t> fds(reset.count);
-        std::memcpy(fds.data(), static_cast<std::byte*>(argument) + sizeof reset,
-                    fds.size() * sizeof fds[0]);
+        for (std::size_t i = 0; i < fds.size(); ++i)
+            fds[i] = get<std::int32_t>(static_cast<std::byte*>(argument) + sizeof reset +
+                                       i * sizeof fds[i]);
         hot_resets.push_back(fds);
         log.push_back("hot reset");
         return 0;
