@@ -31,7 +31,9 @@ namespace talus::sim {
     X(dcache_ways, u32, 1, 64)                                                                     \
     X(dcache_hit_clocks, u32, 1, 1000)                                                             \
     X(local_load_clocks, u32, 1, 1000)                                                             \
-    X(mmio_clocks, u32, 1, 10000)
+    X(mmio_clocks, u32, 1, 10000)                                                                  \
+    X(translator, flag, 0, 1)                                                                      \
+    X(functional, flag, 0, 1)
 
 #define TALUS_CONFIG_CONTROL(X)                                                                    \
     X(sram_load_clocks, u32, 1, 1000)                                                              \

@@ -109,7 +109,7 @@ class HartRunner final : public EventSink {
                 activity_.enter(waiting_state(reason), hart_.now());
                 return;
             }
-            if (reason == StopReason::kUntil || hart_.now() >= queue_.next_time()) {
+            if (hart_.now() >= queue_.next_time()) {
                 break;
             }
             if (hart_.now() > queue_.now()) {

@@ -50,6 +50,9 @@ struct DataWindow {
 };
 
 struct CodePage;
+namespace jit {
+struct Profile;
+}
 
 struct alignas(64) Hart::Core {
     // Touched by every instruction.
@@ -136,6 +139,33 @@ struct alignas(64) Hart::Core {
     std::uint64_t reset_at = 0;
     std::uint64_t code_epoch = 0;
     std::uint64_t code_generation = 0;
+    std::uint64_t fetch_version = 0; ///< changes with whatever a pc's code depends on
+
+    // Translated code (jit/translator.hpp).
+    struct JumpTarget {
+        std::uint64_t pc = 1; ///< odd: none
+        const void* code = nullptr;
+    };
+    static constexpr unsigned kJumpTargets = 512;
+    const jit::Profile* profile = nullptr; ///< null: everything is interpreted
+    bool at_entry = true;               ///< the pc is not an arbitrary place that time ran out at
+    std::int64_t budget = 0;            ///< limit - now where the running trace began
+    Cycle limit = 0;                    ///< until, or less
+    JumpTarget* jump_targets = nullptr; ///< by pc, for jumps that leave the page
+    std::uint8_t* primary_memory = nullptr; ///< of the first direct region
+    const std::uint64_t* icache_tags = nullptr;
+    const void* leave_code = nullptr;
+    std::vector<JumpTarget> jump_table;
+    struct FoundCode { // what the dispatcher found lately, apart from those
+        std::uint64_t pc = 1;
+        std::uint64_t state = 0;
+        std::uint64_t variant = 0;
+        const void* code = nullptr;
+    };
+    std::vector<FoundCode> found_code;
+    std::uint64_t jump_epoch = 0; ///< what the two hold for
+    std::uint64_t jump_generation = 0;
+    std::uint64_t jump_fetch_version = 0;
 
     // Debugging.
     const HartDebug* debug = nullptr;
@@ -151,6 +181,14 @@ struct alignas(64) Hart::Core {
     // hart.cpp
     StopReason run(Cycle until_, Cycle global);
     void reset(Cycle when, std::uint64_t at);
+    /// Runs interpreted or translated code up to `until` or an event.
+    bool interpret();
+    template <class Enough>
+    bool interpret_until(Enough enough);
+    void run_translated();
+    bool may_translate() const {
+        return profile && !debug && !pmp_binds(mode) && !pmp_binds(data_mode());
+    }
 
     /// Asks the debugger where it may want to stop. false: run() returns.
     bool debug_gate();
@@ -160,6 +198,9 @@ struct alignas(64) Hart::Core {
     // fetch.cpp
     const Decoded* refill();
     void drop_fetch_state();
+    /// The page of code at the pc, its guest address, and whether its fetches are free; null where
+    /// there is none. Ignores PMP and the instruction cache.
+    CodePage* code_page(std::uint64_t& base, bool& free);
 
     // trap.cpp
     void enter_trap(std::uint64_t cause, std::uint64_t tval);

@@ -6,6 +6,7 @@
 #include "fetch.hpp"
 
 #include "core.hpp"
+#include "jit/translator.hpp"
 
 namespace talus::sim {
 
@@ -33,6 +34,7 @@ void undecoded(Core& c, const Decoded& slot) {
 } // namespace
 
 void CodePage::refresh() {
+    translations.clear();
     std::memcpy(bytes.data(), source, len);
     for (std::size_t i = 0; i < slots.size(); ++i) {
         slots[i] = Decoded{};
@@ -69,13 +71,33 @@ CodePage* CodeCache::Impl::page(const std::uint8_t* source, std::uint32_t len) {
     return page;
 }
 
+CodeCache::Impl::Impl() = default;
+CodeCache::Impl::~Impl() = default;
+
+jit::Translator* CodeCache::Impl::translate() {
+    if (!translator)
+        translator = jit::Translator::create(*this);
+    return translator.get();
+}
+
+void CodeCache::Impl::drop_translations() {
+    for (auto& [source, page] : pages)
+        page->translations.clear();
+}
+
 CodeCache::CodeCache() : impl_(std::make_unique<Impl>()) {}
 CodeCache::~CodeCache() = default;
 void CodeCache::invalidate() {
     impl_->invalidate();
 }
+CodeCache::Translations CodeCache::translations() const {
+    const jit::Translator* translator = impl_->translator.get();
+    return translator ? Translations{translator->traces(), translator->code_bytes()}
+                      : Translations{};
+}
 
 void Core::drop_fetch_state() {
+    ++fetch_version;
     window_len = 0;
     for (PageRef& ref : pages)
         ref = PageRef{};
@@ -119,7 +141,8 @@ bool line_present(Core& c, std::uint64_t addr) {
     const OpResult result = c.port.fetch_miss(c.config.id, c.now, line);
     if (!c.accept(result))
         return false;
-    c.now = std::max(c.now, result.done);
+    if (!c.timing.functional)
+        c.now = std::max(c.now, result.done);
     if (tag)
         *tag = line | 1;
     return true;
@@ -148,6 +171,14 @@ CodePage* page_of(Core& c, const Source& source, std::uint64_t addr, std::uint64
 }
 
 } // namespace
+
+CodePage* Core::code_page(std::uint64_t& base, bool& free) {
+    const Source source = source_of(*this, pc);
+    if (!source.host)
+        return nullptr;
+    free = source.free;
+    return page_of(*this, source, pc, base);
+}
 
 const Decoded* Core::refill() {
     window_len = 0;

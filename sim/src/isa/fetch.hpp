@@ -5,10 +5,16 @@
 #include <array>
 #include <memory>
 #include <unordered_map>
+#include <vector>
 
 #include "decode.hpp"
 
 namespace talus::sim {
+
+namespace jit {
+class Translator;
+struct TranslatedPage;
+} // namespace jit
 
 inline constexpr unsigned kCodePageBytes = 4096;
 
@@ -20,16 +26,24 @@ struct CodePage {
     std::uint64_t generation = 0;
     std::array<std::uint8_t, kCodePageBytes> bytes{};
     std::array<Decoded, kCodePageBytes / 2> slots{};
+    std::vector<std::shared_ptr<jit::TranslatedPage>> translations; ///< of `bytes`
 
     void refresh();
 };
 
 struct CodeCache::Impl {
+    Impl();
+    ~Impl();
+
     std::unordered_map<const std::uint8_t*, std::unique_ptr<CodePage>> pages;
     std::uint64_t generation = 1; ///< pages of an older one are compared with memory before use
     std::uint64_t epoch = 1;      ///< changes when pages are freed: harts forget their pointers
 
+    std::unique_ptr<jit::Translator> translator; ///< null until a hart asks, or if impossible
+
     void invalidate() { ++generation; }
+    jit::Translator* translate();
+    void drop_translations();
     CodePage* page(const std::uint8_t* source, std::uint32_t len);
 };
 

@@ -7,6 +7,7 @@
 #include "core.hpp"
 #include "fetch.hpp"
 #include "fp_host.hpp"
+#include "jit/translator.hpp"
 
 namespace talus::sim {
 
@@ -21,9 +22,21 @@ Core::Core(const HartConfig& cfg, HartPort& p) : timing(cfg.timing), config(cfg)
         throw std::invalid_argument("hart " + std::to_string(cfg.id) +
                                     ": icache_bytes is not a power of two");
     icache.resize(lines);
+    if (timing.functional) {
+        for (DirectRegion& region : config.regions)
+            region.load_latency = 1;
+    }
     if (!cfg.code)
         own_code = std::make_unique<CodeCache>();
     code = &(cfg.code ? *cfg.code : *own_code).impl();
+    if (jit::Translator* translator = cfg.translator ? code->translate() : nullptr) {
+        profile = translator->profile(config);
+        jump_table.resize(kJumpTargets);
+        jump_targets = jump_table.data();
+        found_code.resize(128);
+        primary_memory = config.regions.empty() ? nullptr : config.regions.front().host;
+        icache_tags = icache.data();
+    }
     reset(0, cfg.reset_pc);
 }
 
@@ -85,6 +98,67 @@ class RunningScope {
 
 } // namespace
 
+/// The dispatch loop; ends at `until`, after an event, or when enough(address of the next
+/// instruction in memory) says so. false: the debugger stops the hart.
+template <class Enough>
+inline bool Core::interpret_until(Enough enough) {
+    while (now < until) {
+        const std::uint64_t offset = pc - window_base;
+        const Decoded* d;
+        if (offset < window_len) [[likely]] {
+            d = window + offset / 2;
+        } else {
+            if (debug && !debug_gate()) [[unlikely]]
+                return false;
+            d = refill();
+            if (!d)
+                return true;
+        }
+        if (now < max_ready) {
+            const Cycle a = ready[d->hazards[0]], b = ready[d->hazards[1]],
+                        e = ready[d->hazards[2]];
+            now = std::max(std::max(now, a), std::max(b, e));
+        }
+        const std::uint64_t next = pc + d->len;
+        npc = next;
+        d->fn(*this, *d);
+        if (event != HartEvent::kNone) [[unlikely]]
+            return true;
+        pc = npc;
+        ++now;
+        ++retired;
+        if (enough(next))
+            return true;
+    }
+    return true;
+}
+
+bool Core::interpret() {
+    return interpret_until([](std::uint64_t) { return false; });
+}
+
+void Core::run_translated() {
+    using Next = jit::Translator::Next;
+    bool entry = at_entry;
+    while (event == HartEvent::kNone && now < until) {
+        switch (code->translator->run(*this, entry)) {
+        case Next::kOne:
+            interpret_until([](std::uint64_t) { return true; });
+            break;
+        case Next::kBranch:
+            interpret_until([this](std::uint64_t next) { return pc != next; });
+            break;
+        case Next::kRest:
+            interpret();
+            break;
+        case Next::kEvent:
+        case Next::kDone:
+            return;
+        }
+        entry = true;
+    }
+}
+
 StopReason Core::run(Cycle until_, Cycle global) {
     if (state != StopReason::kUntil && state != StopReason::kSync)
         return state;
@@ -109,33 +183,13 @@ StopReason Core::run(Cycle until_, Cycle global) {
                 return state;
             irq_check = now >= until;
         }
-        while (now < until) {
-            const std::uint64_t offset = pc - window_base;
-            const Decoded* d;
-            if (offset < window_len) [[likely]] {
-                d = window + offset / 2;
-            } else {
-                if (debug && !debug_gate()) [[unlikely]]
-                    return state;
-                d = refill();
-                if (!d)
-                    break;
-            }
-            if (now < max_ready) {
-                const Cycle a = ready[d->hazards[0]], b = ready[d->hazards[1]],
-                            e = ready[d->hazards[2]];
-                now = std::max(std::max(now, a), std::max(b, e));
-            }
-            npc = pc + d->len;
-            d->fn(*this, *d);
-            if (event != HartEvent::kNone) [[unlikely]]
-                break;
-            pc = npc;
-            ++now;
-            ++retired;
-        }
+        if (may_translate())
+            run_translated();
+        else if (!interpret())
+            return state;
         const HartEvent happened = event;
         event = HartEvent::kNone;
+        at_entry = happened != HartEvent::kNone;
         switch (happened) {
         case HartEvent::kNone:
             return StopReason::kUntil;

@@ -221,6 +221,13 @@ class CodeCache {
     /// returns.
     void invalidate();
 
+    /// Of the translator: pieces of code translated so far (never less), and host code held now.
+    struct Translations {
+        std::uint64_t count = 0;
+        std::size_t bytes = 0;
+    };
+    Translations translations() const;
+
     struct Impl;
     Impl& impl() { return *impl_; }
 
@@ -236,6 +243,11 @@ struct HartConfig {
     std::vector<DirectRegion> regions;
     HartTiming timing;
     CodeCache* code = nullptr; ///< shared, outlives the hart; null: a private one
+    /// Translates code that runs often to host code (x86-64 with BMI2; elsewhere the interpreter
+    /// does everything). Results and clocks are the same.
+    bool translator = true;
+    unsigned translate_after = 16; ///< arrivals at an entry before it is translated, at most 255
+    std::size_t translation_bytes = std::size_t{64} << 20; ///< host code; beyond, all is dropped
 };
 
 enum class StopReason : std::uint8_t {

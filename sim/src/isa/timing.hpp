@@ -33,6 +33,28 @@ struct HartTiming {
     unsigned vector_permute_factor = 2;     ///< vrgather, vcompress: times this
     unsigned vector_elements_per_clock = 4; ///< strided, indexed and segment memory accesses
     unsigned vector_to_scalar_latency = 3;  ///< vmv.x.s, vfmv.f.s, vcpop, vfirst
+
+    /// No pipeline and no caches: loads from direct memory take a clock as well, and the port's
+    /// fetches take none.
+    bool functional = false;
+
+    /// Every instruction takes one clock, and what it waits for outside of the hart.
+    static constexpr HartTiming one_clock() {
+        HartTiming t;
+        t.functional = true;
+        t.taken_branch_penalty = t.div_penalty = t.csr_penalty = t.misaligned_penalty = 0;
+        t.amo_penalty = t.trap_penalty = t.fence_penalty = t.fence_i_penalty = 0;
+        t.fp_div_penalty_h = t.fp_div_penalty_s = t.fp_div_penalty_d = 0;
+        t.mul_latency = t.fp_latency = t.fp_move_latency = 1;
+        t.vector_lane_bits = 1u << 30; // one chime whatever the length
+        t.vector_startup = t.vector_div_clocks = t.vector_reduction_steps = 0;
+        t.vector_mul_factor = t.vector_permute_factor = 1;
+        t.vector_elements_per_clock = 1u << 20;
+        t.vector_to_scalar_latency = 0;
+        return t;
+    }
+
+    bool operator==(const HartTiming&) const = default;
 };
 
 } // namespace talus::sim

@@ -102,6 +102,8 @@ void Cores::add_control_hart(HartId hart) {
     core.reset_pc = TALUS_ROM_BASE;
     core.icache_bytes = config_.hart.icache_bytes;
     core.code = &code_;
+    core.translator = config_.hart.translator;
+    core.timing = config_.hart.functional ? HartTiming::one_clock() : HartTiming{};
     DirectRegion rom{TALUS_ROM_BASE, TALUS_ROM_SIZE, fabric_.rom()};
     rom.writable = false;
     rom.load_latency = config_.control.rom_load_clocks;
@@ -124,6 +126,8 @@ void Cores::add_pe_hart(HartId hart) {
     core.vector = core_of(hart) == TALUS_CORE_B;
     core.icache_bytes = config_.hart.icache_bytes;
     core.code = &code_;
+    core.translator = config_.hart.translator;
+    core.timing = config_.hart.functional ? HartTiming::one_clock() : HartTiming{};
     DirectRegion local{TALUS_LOCAL_BASE, TALUS_LOCAL_SIZE, pes_[pe_of(hart)]->local_memory()};
     local.load_latency = config_.hart.local_load_clocks;
     core.regions = {local};
