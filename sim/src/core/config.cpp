@@ -62,6 +62,17 @@ void check(const Config& c, const std::string& file) {
     require(c.sram.bytes % (32u << 20) == 0 && c.sram.scratch_bytes % (32u << 20) == 0,
             "shared SRAM is split at 32 MiB granularity: sram.bytes and sram.scratch_bytes must be "
             "multiples of 33554432");
+    require(power_of_two(c.dram.bank_groups) && power_of_two(c.dram.banks_per_group),
+            "dram.bank_groups and dram.banks_per_group must be powers of two");
+    const std::uint64_t row = std::uint64_t{c.dram.columns} * c.dram.channel_bits / 8;
+    require(row % (8ull * c.dram.burst_bytes) == 0 &&
+                c.dram.channel_interleave_bytes % c.dram.burst_bytes == 0,
+            "dram: a row must be a multiple of 8 bursts, channel_interleave_bytes of one");
+    const std::uint64_t cells = row * c.dram.rows * c.dram.bank_groups * c.dram.banks_per_group *
+                                c.dram.ranks * c.dram.channels;
+    require(c.dram.bytes <= (c.dram.ecc ? cells / 8 * 7 : cells),
+            "dram.bytes is above what channels, ranks, banks, rows and columns hold (with ecc, an "
+            "eighth of it is check bits)");
     require(power_of_two(c.hart.icache_bytes), "hart.icache_bytes must be a power of two");
     require(c.local.bytes == 0x60000, "local.bytes must be 393216: the address map fixes it");
     require(c.fi.request_bytes % 64 == 0, "fi.request_bytes must be a multiple of 64");

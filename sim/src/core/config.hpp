@@ -113,7 +113,17 @@ namespace talus::sim {
 #define TALUS_CONFIG_DRAM(X)                                                                       \
     X(bytes, u64, 1 << 20, 1ull << 36)                                                             \
     X(channels, u32, 1, 1024)                                                                      \
-    X(channel_interleave_bytes, u32, 32, 1 << 20)                                                  \
+    X(channel_interleave_bytes, u32, 64, 1 << 20)                                                  \
+    X(map_column_low_bits, u32, 0, 16)                                                             \
+    X(map_rank_high, flag, 0, 1)                                                                   \
+    X(map_bank_xor, flag, 0, 1)                                                                    \
+    X(queue_entries, u32, 1, 4096)                                                                 \
+    X(write_low_percent, u32, 0, 100)                                                              \
+    X(write_high_percent, u32, 0, 100)                                                             \
+    X(reorder, flag, 0, 1)                                                                         \
+    X(refresh, u32, 0, 2)                                                                          \
+    X(ecc, flag, 0, 1)                                                                             \
+    X(controller_clocks, u32, 0, 10000)                                                            \
     X(megatransfers, u32, 100, 100000)                                                             \
     X(channel_bits, u32, 8, 4096)                                                                  \
     X(ranks, u32, 1, 16)                                                                           \
@@ -127,21 +137,28 @@ namespace talus::sim {
     X(ncwl, u32, 0, 1000)                                                                          \
     X(nrcd, u32, 0, 1000)                                                                          \
     X(nrp, u32, 0, 1000)                                                                           \
+    X(nrpab, u32, 0, 1000)                                                                         \
     X(nras, u32, 0, 1000)                                                                          \
     X(nrc, u32, 0, 1000)                                                                           \
     X(nwr, u32, 0, 1000)                                                                           \
     X(nrtp, u32, 0, 1000)                                                                          \
+    X(nppd, u32, 0, 1000)                                                                          \
     X(nbl, u32, 1, 1000)                                                                           \
+    X(nbl_max, u32, 1, 1000)                                                                       \
     X(nccds, u32, 0, 1000)                                                                         \
     X(nccdl, u32, 0, 1000)                                                                         \
     X(nrrd, u32, 0, 1000)                                                                          \
     X(nfaw, u32, 0, 1000)                                                                          \
     X(nwtrs, u32, 0, 1000)                                                                         \
     X(nwtrl, u32, 0, 1000)                                                                         \
+    X(naad, u32, 1, 1000)                                                                          \
+    X(ncs, u32, 0, 1000)                                                                           \
     X(nrfc, u32, 0, 100000)                                                                        \
-    X(nrefi, u32, 0, 1000000)                                                                      \
-    X(queue_entries, u32, 1, 4096)                                                                 \
-    X(controller_clocks, u32, 0, 10000)
+    X(nrefi, u32, 1, 1000000)                                                                      \
+    X(nrfcpb, u32, 0, 100000)                                                                      \
+    X(nrefipb, u32, 1, 1000000)                                                                    \
+    X(npbr2pbr, u32, 0, 100000)                                                                    \
+    X(npbr2act, u32, 0, 100000)
 
 #define TALUS_CONFIG_MEMORY(X)                                                                     \
     X(control_sram_bytes_per_clock, u32, 1, 4096)                                                  \

@@ -29,18 +29,20 @@ struct BroadcastRead {
 /// The packets of one broadcast, numbered in the order in which every member asks for them.
 class BroadcastTransfer {
   public:
-    /// When packet `number`'s data left the memory; `read()`, called for the first member that asks
-    /// for it, makes the one request.
-    template <typename Read>
-    Cycle data(std::size_t number, Read&& read) {
-        if (number == data_.size()) {
-            data_.push_back(read());
+    struct Packet {
+        bool asked = false;                 ///< the first member's request is the one request
+        Cycle data = kNever;                ///< when the data left the memory, once that is known
+        std::vector<std::uint32_t> waiting; ///< members that asked before: the fabric's numbers
+    };
+    Packet& packet(std::size_t number) {
+        if (number >= packets_.size()) {
+            packets_.resize(number + 1);
         }
-        return data_[number];
+        return packets_[number];
     }
 
   private:
-    std::vector<Cycle> data_;
+    std::vector<Packet> packets_;
 };
 
 /// A member that waits for the others.

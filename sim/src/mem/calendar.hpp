@@ -52,7 +52,7 @@ class BandwidthCalendar {
     Cycle period_;
     Cycle away_;
     Cycle phase_;
-    Cycle origin_ = 0; ///< all that follows counts from here
+    Cycle origin_ = 0;                ///< all that follows counts from here
     std::vector<std::uint32_t> used_; ///< ring of a power of two buckets
     std::uint64_t first_ = 0;         ///< oldest bucket that the ring holds
     std::uint64_t open_ = 0;          ///< all buckets before it are full (or past)

@@ -94,7 +94,8 @@ class DataCaches {
 
     /// A load or store within one line.
     Access access(HartId hart, std::uint64_t line, bool store);
-    /// The line that access() asked for arrives at `when`.
+    /// The line that access() asked for arrives at `when`; kNever: to be told again. Nothing if it
+    /// was dropped meanwhile.
     void filled(HartId hart, std::uint64_t line, Cycle when);
     /// A cache-block operation. Of the result ok and write_backs count.
     Access block(HartId hart, CboOp op, std::uint64_t line);

@@ -1,82 +1,220 @@
 #include "dram.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 namespace talus::sim {
 
-OpenPageDram::OpenPageDram(const DramConfig& dram, std::uint64_t clock_khz)
-    : dram_(dram), clock_khz_(clock_khz),
-      row_bytes_(std::uint64_t{dram.columns} * dram.channel_bits / 8),
-      banks_(std::uint64_t{dram.ranks} * dram.bank_groups * dram.banks_per_group),
-      cl_(clocks(dram.ncl)), cwl_(clocks(dram.ncwl)), rcd_(clocks(dram.nrcd)),
-      rp_(clocks(dram.nrp)), ras_(clocks(dram.nras)), ccd_(clocks(dram.nccds)),
-      rtp_(clocks(dram.nrtp)), wr_(clocks(dram.nwr)) {
-    for (std::uint32_t index = 0; index < dram.channels; ++index) {
-        channels_.push_back(make_channel(index));
+namespace {
+
+constexpr std::uint64_t kNoTag = UINT64_MAX; ///< a run that nobody waits for
+
+/// With controller ECC, data bursts that share a burst of check bits.
+constexpr std::uint32_t kDataPerCheck = 8;
+
+} // namespace
+
+// --- address map ---------------------------------------------------------------------------------
+
+DramAddressMap::DramAddressMap(const DramConfig& dram) : dram_(dram) {
+    const std::uint32_t columns = dram.columns * dram.channel_bits / 8 / dram.burst_bytes;
+    data_columns_ = dram.ecc ? columns / kDataPerCheck * (kDataPerCheck - 1) : columns;
+    low_columns_ = std::min(1u << dram.map_column_low_bits, data_columns_);
+}
+
+std::uint64_t DramAddressMap::bytes() const {
+    return std::uint64_t{data_columns_} * dram_.burst_bytes * dram_.rows * dram_.bank_groups *
+           dram_.banks_per_group * dram_.ranks;
+}
+
+DramRun DramAddressMap::run(std::uint64_t burst, std::uint32_t bursts) const {
+    const auto digit = [&burst](std::uint32_t radix) {
+        const auto value = static_cast<std::uint32_t>(burst % radix);
+        burst /= radix;
+        return value;
+    };
+    DramRun run;
+    const std::uint32_t low = digit(low_columns_);
+    run.group = digit(dram_.bank_groups);
+    run.bank = digit(dram_.banks_per_group);
+    run.rank = dram_.map_rank_high ? 0 : digit(dram_.ranks);
+    run.column = low + digit(data_columns_ / low_columns_) * low_columns_;
+    run.row = digit(dram_.rows);
+    if (dram_.map_rank_high) {
+        run.rank = digit(dram_.ranks);
+    }
+    if (dram_.map_bank_xor) {
+        // All bits of the row take part: whatever power of two lies between two streams, they meet
+        // in the same bank no more often than by chance.
+        const std::uint32_t banks = dram_.bank_groups * dram_.banks_per_group;
+        std::uint32_t hash = 0;
+        for (std::uint32_t rest = run.row; rest != 0; rest /= banks) {
+            hash ^= rest % banks;
+        }
+        run.group = (run.group ^ hash) % dram_.bank_groups;
+        run.bank = (run.bank ^ hash / dram_.bank_groups) % dram_.banks_per_group;
+    }
+    run.bursts = std::min(bursts, low_columns_ - low);
+    return run;
+}
+
+// --- channels ------------------------------------------------------------------------------------
+
+Dram::Dram(const Config& config, EventQueue& events, DramClient& client)
+    : dram_(config.dram), events_(events), client_(client), unit_(events.add_unit(*this, "DRAM")),
+      map_(config.dram), front_(config.dram.controller_clocks / 2),
+      back_(config.dram.controller_clocks - front_) {
+    ratio_num_ = std::uint64_t{dram_.clock_ps} * config.device.clock_khz;
+    ratio_den_ = 1'000'000'000;
+    const std::uint64_t divisor = std::gcd(ratio_num_, ratio_den_);
+    ratio_num_ /= divisor;
+    ratio_den_ /= divisor;
+    for (std::uint32_t index = 0; index < dram_.channels; ++index) {
+        channels_.push_back({DramChannel(dram_), 0, kNever});
     }
 }
 
-Cycle OpenPageDram::clocks(std::uint64_t dram_clocks) const {
-    return (dram_clocks * dram_.clock_ps * clock_khz_ + 999'999'999) / 1'000'000'000;
+DramClock Dram::to_dram(const Channel& channel, Cycle time) const {
+    return static_cast<DramClock>(((time - channel.origin) * ratio_den_ + ratio_num_ - 1) /
+                                  ratio_num_);
 }
 
-OpenPageDram::Channel OpenPageDram::make_channel(std::uint32_t index) const {
-    // megatransfers * bits / 8 = MB/s; * 1000 / khz = bytes per clock.
-    const std::uint64_t bytes = std::uint64_t{dram_.megatransfers} * dram_.channel_bits / 8 * 1000;
-    const Cycle period = clocks(dram_.nrefi);
-    const Cycle away = dram_.nrefi == 0 ? 0 : clocks(dram_.nrfc);
-    const Cycle phase = period * (index + 1) / dram_.channels;
-    return {BandwidthCalendar(bytes, clock_khz_, period, away, phase), std::vector<Bank>(banks_)};
+Cycle Dram::to_device(const Channel& channel, DramClock clock) const {
+    return channel.origin +
+           (static_cast<std::uint64_t>(clock) * ratio_num_ + ratio_den_ - 1) / ratio_den_;
 }
 
-void OpenPageDram::reset() {
+void Dram::reset() {
     for (Channel& channel : channels_) {
-        channel.bus.reset();
-        std::fill(channel.banks.begin(), channel.banks.end(), Bank{});
+        channel.controller = DramChannel(dram_);
+        channel.origin = 0;
+        channel.wake = kNever;
     }
-    row_hits = 0;
-    row_misses = 0;
+    pending_.clear();
+    free_.clear();
 }
 
-void OpenPageDram::rebase(Cycle now) {
+void Dram::rebase(Cycle now) {
     for (Channel& channel : channels_) {
-        channel.bus.restart(now);
+        if (channel.controller.next_clock() == DramChannel::kNever) {
+            channel.controller.restart();
+            channel.origin = now;
+        }
     }
 }
 
-Cycle OpenPageDram::access(Cycle now, Cycle at, std::uint64_t offset, std::uint64_t len,
-                           bool write) {
+/// Check bits of the bursts of `run` are read with them and written with them; a write that does
+/// not cover all that share a burst of check bits reads it first.
+void Dram::push_check_bits(Channel& channel, const DramRun& run) {
+    std::uint32_t column = run.column;
+    const std::uint32_t end = run.column + run.bursts;
+    while (column < end) {
+        const std::uint32_t group = column / kDataPerCheck;
+        const std::uint32_t next = std::min(end, (group + 1) * kDataPerCheck);
+        DramRun check = run;
+        check.column = map_.data_columns() + group;
+        check.bursts = 1;
+        if (run.write && next - column != kDataPerCheck) {
+            check.write = false;
+            check.tag = kNoTag;
+            channel.controller.push(check);
+            check.write = true;
+        }
+        check.tag = run.tag;
+        ++pending_[run.tag].runs;
+        channel.controller.push(check);
+        column = next;
+    }
+}
+
+void Dram::request(Cycle at, std::uint64_t offset, std::uint64_t len, bool write,
+                   std::uint64_t tag) {
     const std::uint64_t interleave = dram_.channel_interleave_bytes;
     const std::uint64_t block = offset / interleave;
-    Channel& channel = channels_[block % dram_.channels];
+    const auto index = static_cast<std::uint32_t>(block % dram_.channels);
+    Channel& channel = channels_[index];
     const std::uint64_t local = block / dram_.channels * interleave + offset % interleave;
-    const std::uint64_t page = local / row_bytes_;
-    Bank& bank = channel.banks[page % banks_];
-    const auto row = static_cast<std::int64_t>(page / banks_);
 
-    // Whole bursts travel.
-    const std::uint64_t burst = dram_.burst_bytes;
-    const std::uint64_t bytes = (local + len + burst - 1) / burst * burst - local / burst * burst;
-
-    const Cycle arrival = at + dram_.controller_clocks / 2;
-    Cycle column = std::max(arrival, bank.column_ready);
-    if (bank.row != row) {
-        ++row_misses;
-        Cycle activate = arrival;
-        if (bank.row >= 0) {
-            activate = std::max(arrival, bank.precharge_ready) + rp_;
-        }
-        bank.row = row;
-        bank.precharge_ready = activate + ras_;
-        column = activate + rcd_;
+    std::uint32_t slot = 0;
+    if (free_.empty()) {
+        slot = static_cast<std::uint32_t>(pending_.size());
+        pending_.emplace_back();
     } else {
-        ++row_hits;
+        slot = free_.back();
+        free_.pop_back();
     }
-    const Cycle data = column + (write ? cwl_ : cl_);
-    const Cycle last = channel.bus.reserve(now, data, bytes);
-    bank.column_ready = column + ccd_;
-    bank.precharge_ready = std::max(bank.precharge_ready, write ? last + wr_ : column + rtp_);
-    return last + (dram_.controller_clocks - dram_.controller_clocks / 2);
+    pending_[slot] = {tag, 0, 0};
+
+    const DramClock arrival = to_dram(channel, at + front_);
+    std::uint64_t burst = local / dram_.burst_bytes;
+    const std::uint64_t end = (local + len + dram_.burst_bytes - 1) / dram_.burst_bytes;
+    while (burst < end) {
+        DramRun run = map_.run(burst, static_cast<std::uint32_t>(end - burst));
+        run.arrival = arrival;
+        run.write = write;
+        run.tag = slot;
+        ++pending_[slot].runs;
+        channel.controller.push(run);
+        if (dram_.ecc) {
+            push_check_bits(channel, run);
+        }
+        burst += run.bursts;
+    }
+    schedule(index);
+}
+
+void Dram::schedule(std::uint32_t index) {
+    Channel& channel = channels_[index];
+    const DramClock next = channel.controller.next_clock();
+    if (next == DramChannel::kNever) {
+        return;
+    }
+    // Nothing that is decided at `next` or later is to be told before this.
+    const DramClock lag = channel.controller.writing() ? 0 : dram_.ncl + dram_.nbl;
+    const Cycle wake = std::max(to_device(channel, next + lag) + back_, events_.now());
+    if (wake < channel.wake) {
+        channel.wake = wake;
+        events_.schedule(wake, unit_, 0, index);
+    }
+}
+
+void Dram::on_event(const Event& event) {
+    const auto index = static_cast<std::uint32_t>(event.a);
+    Channel& channel = channels_[index];
+    if (channel.wake != event.time) {
+        return; // an earlier one took its place
+    }
+    channel.wake = kNever;
+    done_.clear();
+    // What is announced from now on arrives at event.time + front_ at the earliest, and takes part
+    // in decisions of the clock after that.
+    channel.controller.run(to_dram(channel, event.time + front_) + 1, done_);
+    for (const DramRunDone& run : done_) {
+        if (run.tag == kNoTag || run.what == DramRunDone::What::kWritten) {
+            continue;
+        }
+        Pending& pending = pending_[run.tag];
+        pending.done = std::max(pending.done, to_device(channel, run.finished) + back_);
+        if (--pending.runs == 0) {
+            free_.push_back(static_cast<std::uint32_t>(run.tag));
+            client_.on_dram(event.time, pending.tag, std::max(pending.done, event.time));
+        }
+    }
+    schedule(index);
+}
+
+DramCounters Dram::counters() const {
+    DramCounters sum;
+    for (const Channel& channel : channels_) {
+        const DramCounters& one = channel.controller.counters();
+        sum.reads += one.reads;
+        sum.writes += one.writes;
+        sum.activates += one.activates;
+        sum.precharges += one.precharges;
+        sum.refreshes += one.refreshes;
+        sum.forwarded += one.forwarded;
+    }
+    return sum;
 }
 
 } // namespace talus::sim

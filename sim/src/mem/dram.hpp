@@ -1,63 +1,98 @@
-// Off-chip memory timing, behind an interface: a scheduling controller (FR-FCFS over a window of
-// requests) takes the same seat.
+// Off-chip memory: address map, check bits, and the channels on the event queue.
+//
+// A request is told when its last byte has left the controller, as soon as that is decided.
+// Channels are woken so rarely that they just keep that promise: requests are announced
+// dram.controller_clocks / 2 before they reach a channel, so a channel may decide that far ahead,
+// and an answer travels long after its decision, so it may decide late.
 #ifndef TALUS_SIM_MEM_DRAM_HPP
 #define TALUS_SIM_MEM_DRAM_HPP
 
 #include <cstdint>
-#include <memory>
 #include <vector>
 
-#include "calendar.hpp"
 #include "core/config.hpp"
+#include "core/event_queue.hpp"
+
+#include "dram_channel.hpp"
 
 namespace talus::sim {
 
-class DramTiming {
+/// From a byte offset within a channel to rank, bank, row and column.
+class DramAddressMap {
   public:
-    virtual ~DramTiming() = default;
-    /// A request for [offset, offset + len), within one channel's interleave block, reaches the
-    /// controller at `at` (>= now, global time). Returns when its last byte leaves the controller
-    /// (read) or is accepted as written.
-    virtual Cycle access(Cycle now, Cycle at, std::uint64_t offset, std::uint64_t len,
-                         bool write) = 0;
-    virtual void reset() = 0;
-    /// No access is under way any more: refresh counts from `now` on. Open rows stay open.
-    virtual void rebase(Cycle now) = 0;
+    explicit DramAddressMap(const DramConfig& dram);
 
-    std::uint64_t row_hits = 0;
-    std::uint64_t row_misses = 0;
-};
-
-/// Open page, in order of arrival per bank: a bank's state decides the latency (row hit, empty,
-/// conflict), a calendar per channel the data bus, all-bank refresh takes each channel's bus away.
-/// Not modelled: reordering, bus turnaround, activation windows.
-class OpenPageDram final : public DramTiming {
-  public:
-    OpenPageDram(const DramConfig& dram, std::uint64_t clock_khz);
-    Cycle access(Cycle now, Cycle at, std::uint64_t offset, std::uint64_t len, bool write) override;
-    void reset() override;
-    void rebase(Cycle now) override;
+    /// The run of bursts that begins at burst number `burst` of the channel, at most `bursts` long:
+    /// as far as they are neighbours in a row. Arrival, direction and tag are the caller's.
+    DramRun run(std::uint64_t burst, std::uint32_t bursts) const;
+    /// Bytes of a channel that data can have; controller ECC takes an eighth.
+    std::uint64_t bytes() const;
+    /// Bursts of a row that hold data; its check bits follow.
+    std::uint32_t data_columns() const { return data_columns_; }
 
   private:
-    struct Bank {
-        std::int64_t row = -1;
-        Cycle column_ready = 0;    ///< earliest next column command
-        Cycle precharge_ready = 0; ///< earliest precharge
-    };
+    DramConfig dram_;
+    std::uint32_t data_columns_;
+    std::uint32_t low_columns_;
+};
+
+class DramClient {
+  public:
+    virtual ~DramClient() = default;
+    /// The request with this tag: read, its last byte leaves the controller at `done`; written, its
+    /// last byte was accepted by then. done >= now.
+    virtual void on_dram(Cycle now, std::uint64_t tag, Cycle done) = 0;
+};
+
+class Dram final : public EventSink {
+  public:
+    /// Everything passed in outlives it. Adds itself to the queue as a unit.
+    Dram(const Config& config, EventQueue& events, DramClient& client);
+
+    /// [offset, offset + len), within one channel's interleave block, reaches the controller at
+    /// `at` >= global time. The client is never called from within.
+    void request(Cycle at, std::uint64_t offset, std::uint64_t len, bool write, std::uint64_t tag);
+
+    /// Forgets everything; time is 0.
+    void reset();
+    /// Rows of idle channels are closed and their refresh counts from `now` on.
+    void rebase(Cycle now);
+
+    DramCounters counters() const;
+
+    void on_event(const Event& event) override;
+
+  private:
     struct Channel {
-        BandwidthCalendar bus;
-        std::vector<Bank> banks;
+        DramChannel controller;
+        Cycle origin = 0; ///< the controller's clock 0
+        Cycle wake = kNever;
     };
+    struct Pending {
+        std::uint64_t tag = 0;
+        std::uint32_t runs = 0;
+        Cycle done = 0;
+    };
+
+    DramClock to_dram(const Channel& channel, Cycle time) const;
+    Cycle to_device(const Channel& channel, DramClock clock) const;
+    void push_check_bits(Channel& channel, const DramRun& run);
+    void schedule(std::uint32_t index);
 
     DramConfig dram_;
-    std::uint64_t clock_khz_;
+    EventQueue& events_;
+    DramClient& client_;
+    UnitId unit_;
+    DramAddressMap map_;
+    /// A clock of the controller is ratio_num_ / ratio_den_ clocks of the device.
+    std::uint64_t ratio_num_;
+    std::uint64_t ratio_den_;
+    Cycle front_; ///< of controller_clocks, before the queues
+    Cycle back_;
     std::vector<Channel> channels_;
-    std::uint64_t row_bytes_;
-    std::uint64_t banks_;
-    Cycle cl_, cwl_, rcd_, rp_, ras_, ccd_, rtp_, wr_;
-
-    Cycle clocks(std::uint64_t dram_clocks) const;
-    Channel make_channel(std::uint32_t index) const;
+    std::vector<Pending> pending_;
+    std::vector<std::uint32_t> free_;
+    std::vector<DramRunDone> done_;
 };
 
 } // namespace talus::sim

@@ -44,8 +44,8 @@ std::uint64_t trap_cause(FabricError error, AccessKind kind) {
     return TALUS_CAUSE_LOAD_ACCESS;
 }
 
-Fabric::State::State(const Config& config_in, int staging_fd)
-    : config(config_in), rom(TALUS_ROM_SIZE, "boot ROM"),
+Fabric::State::State(const Config& config_in, EventQueue& events_in, int staging_fd)
+    : config(config_in), events(events_in), rom(TALUS_ROM_SIZE, "boot ROM"),
       control_sram(TALUS_CONTROL_SRAM_SIZE, "control SRAM"),
       lls(config.sram.scratch_bytes, "shared SRAM"),
       staging(staging_fd < 0 ? HostMemory(TALUS_STAGING_SIZE, "staging RAM")
@@ -55,7 +55,7 @@ Fabric::State::State(const Config& config_in, int staging_fd)
                     rate(config.noc.engine_port_bytes_per_clock)},
       control_sram_port(rate(config.memory.control_sram_bytes_per_clock)),
       staging_port(rate(config.memory.staging_bytes_per_clock)),
-      dram_timing(std::make_unique<OpenPageDram>(config.dram, config.device.clock_khz)) {
+      dram_controllers(config, events, *this) {
     const std::uint32_t count = config.pe_count();
     pes.assign(count, nullptr);
     const BandwidthCalendar port = rate(config.noc.pe_port_bytes_per_clock);
@@ -184,9 +184,9 @@ void Fabric::State::break_reservations(const std::uint8_t* host, std::uint64_t l
     }
 }
 
-Fabric::Fabric(const Config& config, int staging_fd)
+Fabric::Fabric(const Config& config, EventQueue& events, int staging_fd)
     : config_(config), broadcasts_(config.grid.cols),
-      state_(std::make_unique<State>(config_, staging_fd)) {}
+      state_(std::make_unique<State>(config_, events, staging_fd)) {}
 
 Fabric::~Fabric() = default;
 
@@ -256,7 +256,11 @@ void Fabric::reset() {
     }
     s.control_sram_port.reset();
     s.staging_port.reset();
-    s.dram_timing->reset();
+    s.dram_controllers.reset();
+    s.transfers.clear();
+    s.free_transfers.clear();
+    s.packets.clear();
+    s.free_packets.clear();
     std::fill(s.reservations.begin(), s.reservations.end(), nullptr);
     s.reserved = 0;
     s.code_pages.clear();
@@ -277,7 +281,7 @@ void Fabric::rebase(Cycle now) {
     }
     s.control_sram_port.restart(now);
     s.staging_port.restart(now);
-    s.dram_timing->rebase(now);
+    s.dram_controllers.rebase(now);
     for (PePort* pe : s.pes) {
         if (pe != nullptr) {
             pe->rebase(now);
@@ -286,7 +290,7 @@ void Fabric::rebase(Cycle now) {
 }
 
 FabricResult Fabric::read(const Requester& who, Cycle now, std::uint64_t addr, void* data,
-                          unsigned len) {
+                          unsigned len, const Notify& notify, bool answered) {
     const Target target = state_->locate(who, addr);
     if (!target.ok()) {
         return {target.error, now};
@@ -314,11 +318,14 @@ FabricResult Fabric::read(const Requester& who, Cycle now, std::uint64_t addr, v
         }
         std::memcpy(data, &value, len);
     }
-    return {FabricError::kNone, state_->packet(who, now, now, target, len, false)};
+    if (answered) {
+        return {FabricError::kNone, now};
+    }
+    return {FabricError::kNone, state_->single(who, now, now, target, len, false, notify)};
 }
 
 FabricResult Fabric::write(const Requester& who, Cycle now, std::uint64_t addr, const void* data,
-                           unsigned len) {
+                           unsigned len, const Notify& notify) {
     const Target target = state_->locate(who, addr);
     if (!target.ok()) {
         return {target.error, now};
@@ -350,11 +357,11 @@ FabricResult Fabric::write(const Requester& who, Cycle now, std::uint64_t addr, 
                                                    len, value);
         }
     }
-    return {FabricError::kNone, state_->packet(who, now, now, target, len, true)};
+    return {FabricError::kNone, state_->single(who, now, now, target, len, true, notify)};
 }
 
 FabricResult Fabric::amo(const Requester& who, Cycle now, const AmoRequest& request,
-                         std::uint64_t& old_value) {
+                         std::uint64_t& old_value, const Notify& notify, bool answered) {
     State& s = *state_;
     const Target target = s.locate(who, request.addr);
     if (!target.ok()) {
@@ -369,6 +376,13 @@ FabricResult Fabric::amo(const Requester& who, Cycle now, const AmoRequest& requ
     }
     if ((request.addr & (request.len - 1)) != 0) {
         return {FabricError::kMisaligned, now};
+    }
+    const auto time = [&] {
+        return s.single(who, now, now, target, request.len, false, notify,
+                        config_.memory.amo_clocks);
+    };
+    if (target.kind == TargetKind::kDram && !answered) {
+        return {FabricError::kNone, time()};
     }
 
     const std::uint8_t* line = target.host - (request.addr & 63);
@@ -401,8 +415,7 @@ FabricResult Fabric::amo(const Requester& who, Cycle now, const AmoRequest& requ
         written(who, request.addr, request.len);
     }
     ++s.counters.amos;
-    const Cycle data = s.packet(who, now, now, target, request.len, false);
-    return {FabricError::kNone, data + config_.memory.amo_clocks};
+    return {FabricError::kNone, answered ? now : time()};
 }
 
 MemorySpan Fabric::span(const Requester& who, std::uint64_t addr, std::uint64_t len, bool write) {
@@ -540,20 +553,46 @@ FabricError Fabric::poke(const Requester& who, Cycle now, std::uint64_t addr, co
 }
 
 Cycle Fabric::packet(const Requester& who, Cycle now, Cycle at, std::uint64_t addr,
-                     std::uint64_t len, bool write) {
-    return state_->packet(who, now, at, state_->locate(who, addr), len, write);
+                     std::uint64_t len, bool write, const Notify& notify) {
+    return state_->single(who, now, at, state_->locate(who, addr), len, write, notify);
 }
 
-Cycle Fabric::broadcast_packet(BroadcastTransfer& transfer, std::size_t number,
-                               const Requester& who, Cycle now, Cycle at, std::uint64_t addr,
-                               std::uint64_t len) {
-    const Target target = state_->locate(who, addr);
-    const Cycle there = at + state_->latency(who, target);
-    const Cycle data =
-        transfer.data(number, [&] { return state_->at_target(now, there, target, len, false); });
-    // An answer waits in the crossbar for a member whose own request comes later.
-    return state_->port(who, true).reserve(
-        now, std::max(data, there) + state_->latency(who, target), len);
+Cycle Fabric::broadcast_packet(const std::shared_ptr<BroadcastTransfer>& transfer,
+                               std::size_t number, const Requester& who, Cycle now, Cycle at,
+                               std::uint64_t addr, std::uint64_t len, const Notify& notify) {
+    State& s = *state_;
+    const Target target = s.locate(who, addr);
+    const Cycle way = s.latency(who, target);
+    const Cycle there = at + way;
+    BroadcastTransfer::Packet& packet = transfer->packet(number);
+    if (!packet.asked) {
+        packet.asked = true;
+        if (target.kind == TargetKind::kDram) {
+            const std::uint32_t slot = s.new_packet();
+            s.packets[slot].broadcast = transfer;
+            s.packets[slot].number = number;
+            s.count_dram(target.offset, len, false);
+            s.dram_controllers.request(there, target.offset, len, false, slot);
+        } else {
+            packet.data = s.at_target(now, there, target, len, false);
+        }
+    }
+    if (packet.data != kNever) {
+        // An answer waits in the crossbar for a member whose own request comes later.
+        return s.port(who, true).reserve(now, std::max(packet.data, there) + way, len);
+    }
+    const std::uint32_t slot = s.new_packet();
+    s.packets[slot] = {who,
+                       s.open_transfer(notify, now, 0),
+                       static_cast<std::uint32_t>(len),
+                       there,
+                       way,
+                       false,
+                       nullptr,
+                       0};
+    ++s.transfers[s.packets[slot].transfer].open;
+    packet.waiting.push_back(slot);
+    return kNever;
 }
 
 Cycle Fabric::prefetch(const Requester& who, Cycle, Cycle at, std::uint64_t addr, std::uint64_t) {
@@ -566,21 +605,30 @@ std::uint64_t Fabric::packet_bytes() const {
                      config_.dram.channel_interleave_bytes});
 }
 
-Cycle Fabric::transfer(const Requester& who, Cycle now, std::uint64_t addr, std::uint64_t len,
-                       bool write) {
+void Fabric::transfer(const Requester& who, Cycle now, std::uint64_t addr, std::uint64_t len,
+                      bool write, const Notify& notify, Cycle earliest, Cycle after) {
+    State& s = *state_;
     const std::uint64_t block = packet_bytes();
     const std::uint64_t port_rate =
         who.in_pe() ? config_.noc.pe_port_bytes_per_clock : config_.noc.engine_port_bytes_per_clock;
-    Cycle done = now;
+    const std::uint32_t transfer = s.open_transfer(notify, std::max(now, earliest), after);
     std::uint64_t sent = 0;
     while (sent < len) {
         const std::uint64_t begin = addr + sent;
         const std::uint64_t bytes = std::min(len - sent, block - begin % block);
         const Cycle at = now + sent / port_rate;
-        done = std::max(done, packet(who, now, at, begin, bytes, write));
+        const Cycle done = s.packet(who, now, at, s.locate(who, begin), bytes, write, transfer);
+        if (done != kNever) {
+            Cycle& last = s.transfers[transfer].done;
+            last = std::max(last, done);
+        }
         sent += bytes;
     }
-    return done;
+    if (s.transfers[transfer].open == 0) {
+        s.events.schedule(s.transfers[transfer].done + after, notify.unit, notify.kind, notify.a,
+                          notify.b);
+        s.free_transfers.push_back(transfer);
+    }
 }
 
 Cycle Fabric::pe_to_pe_latency(std::uint32_t from, std::uint32_t to) const {
@@ -592,8 +640,9 @@ Cycle Fabric::pe_latency(std::uint32_t pe) const {
 }
 
 const FabricCounters& Fabric::counters() const {
-    state_->counters.dram_row_hits = state_->dram_timing->row_hits;
-    state_->counters.dram_row_misses = state_->dram_timing->row_misses;
+    const DramCounters dram = state_->dram_controllers.counters();
+    state_->counters.dram_row_hits = dram.reads + dram.writes - dram.activates;
+    state_->counters.dram_row_misses = dram.activates;
     return state_->counters;
 }
 

@@ -2,12 +2,16 @@
 // SRAM, staging, PE windows, memory-mapped registers.
 //
 // Values and time are apart. A small access (a core's load, store, AMO) moves its value at the
-// call. A bulk transfer (FI, DMA engine, work-queue engine) reserves bandwidth with transfer() when
+// call. A bulk transfer (FI, DMA engine, work-queue engine) asks for its time with transfer() when
 // it begins and moves its bytes through span() at its completion event; the guest's synchronisation
 // makes the two indistinguishable.
 //
-// Calls come in global time order (the event queue's). Bandwidth is kept in calendars, so a
-// requester may reserve for a little later than `now` without closing the time before it to others.
+// How long an access to SRAM or to a PE takes is known at the call: bandwidth is kept in calendars,
+// so a requester may reserve for a little later than `now` without closing the time before it to
+// others. DRAM's controllers reorder: their answer is kNever, and when it is decided, the event
+// that the caller described (Notify) is scheduled for the time of completion.
+//
+// Calls come in global time order (the event queue's).
 //
 // Not thread-safe: the timing thread owns it, except host memory itself (staging is shared with the
 // host through its file descriptor).
@@ -19,6 +23,7 @@
 #include <vector>
 
 #include "core/config.hpp"
+#include "core/event_queue.hpp"
 #include "core/types.hpp"
 #include "isa/hart.hpp"
 
@@ -62,10 +67,22 @@ enum class FabricError : std::uint8_t {
 /// The trap that a *core's* access with this error takes (units: TALUS_TRAP_FABRIC).
 std::uint64_t trap_cause(FabricError error, AccessKind kind);
 
+/// The event that tells a requester of a completion. The times that it is scheduled for are not
+/// before the time of the call.
+struct Notify {
+    UnitId unit = 0;
+    std::uint32_t kind = 0;
+    std::uint64_t a = 0;
+    std::uint64_t b = 0;
+};
+
 struct FabricResult {
     FabricError error = FabricError::kNone;
-    Cycle done = 0; ///< read, amo: data is at the requester; write: memory has acknowledged
+    /// read, amo: data is at the requester; write: memory has acknowledged. kNever: the event
+    /// tells.
+    Cycle done = 0;
     bool ok() const { return error == FabricError::kNone; }
+    bool pending() const { return done == kNever; }
 };
 
 /// Plain memory behind a range of device addresses.
@@ -133,9 +150,10 @@ struct FabricCounters {
 
 class Fabric {
   public:
-    /// `staging_fd`: a file of TALUS_STAGING_SIZE bytes to map shared (not closed), or -1 for
-    /// private memory. Throws std::system_error when address space is not to be had.
-    explicit Fabric(const Config& config, int staging_fd = -1);
+    /// `events` outlives the fabric, which adds itself as a unit. `staging_fd`: a file of
+    /// TALUS_STAGING_SIZE bytes to map shared (not closed), or -1 for private memory. Throws
+    /// std::system_error when address space is not to be had.
+    Fabric(const Config& config, EventQueue& events, int staging_fd = -1);
     ~Fabric();
     Fabric(const Fabric&) = delete;
     Fabric& operator=(const Fabric&) = delete;
@@ -170,14 +188,16 @@ class Fabric {
 
     // --- small accesses: len is 1..64 and does not cross a 64-byte line, or is natural
     // ------------
-    FabricResult read(const Requester& who, Cycle now, std::uint64_t addr, void* data,
-                      unsigned len);
+    // `answered`: the call again after its event came; it takes no more time.
+    FabricResult read(const Requester& who, Cycle now, std::uint64_t addr, void* data, unsigned len,
+                      const Notify& notify, bool answered = false);
     FabricResult write(const Requester& who, Cycle now, std::uint64_t addr, const void* data,
-                       unsigned len);
+                       unsigned len, const Notify& notify);
     /// Executes at the memory. LR/SC reservations are per hart and belong to the fabric; any write
-    /// to the 64-byte line breaks them. `old_value`: as OpResult::value of an AMO.
+    /// to the 64-byte line breaks them. `old_value`: as OpResult::value of an AMO. A pending AMO
+    /// has had no effect: it executes when it is called again, `answered`.
     FabricResult amo(const Requester& who, Cycle now, const AmoRequest& request,
-                     std::uint64_t& old_value);
+                     std::uint64_t& old_value, const Notify& notify, bool answered = false);
 
     // --- without time and without side effects, for debuggers
     // --------------------------------------
@@ -204,19 +224,20 @@ class Fabric {
     bool may_be_cached(std::uint64_t addr, std::uint64_t len) const {
         return caches_ != nullptr && caches_->may_hold(addr, len);
     }
-    /// Time only: reserves the way and the memory for `len` bytes from `now` (global time) on and
-    /// returns when the last byte has arrived (read) or was acknowledged (write). The range must
-    /// have passed span().
-    Cycle transfer(const Requester& who, Cycle now, std::uint64_t addr, std::uint64_t len,
-                   bool write);
+    /// Time only: `len` bytes from `now` (global time) on. `notify` comes when the last byte has
+    /// arrived (read) or was acknowledged (write), but not before `earliest`, and `after` clocks
+    /// later. The range must have passed span().
+    void transfer(const Requester& who, Cycle now, std::uint64_t addr, std::uint64_t len,
+                  bool write, const Notify& notify, Cycle earliest = 0, Cycle after = 0);
     /// The same for one packet, which leaves the requester at `at` (>= now) and lies within one
-    /// packet_bytes()-aligned block.
+    /// packet_bytes()-aligned block. Returns the time, or kNever: then `notify` comes at that time.
     Cycle packet(const Requester& who, Cycle now, Cycle at, std::uint64_t addr, std::uint64_t len,
-                 bool write);
+                 bool write, const Notify& notify);
     /// The same for packet `number` of a broadcast read, towards one of its members: the first that
     /// asks makes the request, each has the answer on its own port.
-    Cycle broadcast_packet(BroadcastTransfer& transfer, std::size_t number, const Requester& who,
-                           Cycle now, Cycle at, std::uint64_t addr, std::uint64_t len);
+    Cycle broadcast_packet(const std::shared_ptr<BroadcastTransfer>& transfer, std::size_t number,
+                           const Requester& who, Cycle now, Cycle at, std::uint64_t addr,
+                           std::uint64_t len, const Notify& notify);
     /// A packet's worth of DRAM into the shared SRAM's cache, if there is one: returns when the
     /// request has reached the memory, whatever it then does. Other memories: nothing.
     Cycle prefetch(const Requester& who, Cycle now, Cycle at, std::uint64_t addr,

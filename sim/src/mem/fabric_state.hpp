@@ -44,7 +44,7 @@ struct Target {
     bool memory() const { return host != nullptr; }
 };
 
-struct Fabric::State {
+struct Fabric::State final : DramClient {
     struct MmioRange {
         std::uint64_t base;
         std::uint64_t size;
@@ -55,7 +55,26 @@ struct Fabric::State {
         BandwidthCalendar out;
     };
 
-    State(const Config& config, int staging_fd);
+    /// Packets that somebody waits for as a whole.
+    struct Transfer {
+        Notify notify;
+        Cycle done = 0;         ///< of the packets whose time is known
+        Cycle after = 0;        ///< added at the end
+        std::uint32_t open = 0; ///< packets whose time is not known
+    };
+    /// A packet that DRAM has, or a member's share of a broadcast that it has.
+    struct Packet {
+        Requester who;
+        std::uint32_t transfer = 0;
+        std::uint32_t bytes = 0;
+        Cycle there = 0; ///< it has reached the memory
+        Cycle way = 0;
+        bool write = false;
+        std::shared_ptr<BroadcastTransfer> broadcast; ///< the answer is for its members
+        std::size_t number = 0;                       ///< in the broadcast
+    };
+
+    State(const Config& config, EventQueue& events, int staging_fd);
 
     Target locate(const Requester& who, std::uint64_t addr) const;
     Target in_pe_window(std::uint32_t pe, std::uint64_t offset) const;
@@ -69,13 +88,23 @@ struct Fabric::State {
     BandwidthCalendar& port(const Requester& who, bool into_requester);
     /// A packet of `bytes` at the target: returns when its data is available (read) or stored.
     Cycle at_target(Cycle now, Cycle at, const Target& target, std::uint64_t bytes, bool write);
-    /// From `at` at the requester to the data's arrival there (read) or the acknowledgement.
+    /// From `at` at the requester to the data's arrival there (read) or the acknowledgement;
+    /// kNever: DRAM has it, and `transfer` one more open packet.
     Cycle packet(const Requester& who, Cycle now, Cycle at, const Target& target,
-                 std::uint64_t bytes, bool write);
+                 std::uint64_t bytes, bool write, std::uint32_t transfer);
+    /// The same as a transfer of its own.
+    Cycle single(const Requester& who, Cycle now, Cycle at, const Target& target,
+                 std::uint64_t bytes, bool write, const Notify& notify, Cycle after = 0);
+    std::uint32_t open_transfer(const Notify& notify, Cycle earliest, Cycle after);
+    void count_dram(std::uint64_t offset, std::uint64_t bytes, bool write);
+    std::uint32_t new_packet();
+    void answer(Cycle now, const Packet& packet, Cycle done);
+    void on_dram(Cycle now, std::uint64_t tag, Cycle done) override;
 
     void break_reservations(const std::uint8_t* host, std::uint64_t len);
 
     const Config& config;
+    EventQueue& events;
     HostMemory rom;
     HostMemory control_sram;
     HostMemory lls;
@@ -90,7 +119,11 @@ struct Fabric::State {
     std::vector<BandwidthCalendar> slices;
     BandwidthCalendar control_sram_port;
     BandwidthCalendar staging_port;
-    std::unique_ptr<DramTiming> dram_timing;
+    Dram dram_controllers;
+    std::vector<Transfer> transfers;
+    std::vector<std::uint32_t> free_transfers;
+    std::vector<Packet> packets;
+    std::vector<std::uint32_t> free_packets;
 
     /// LR/SC: by hart, the host address of the reserved 64-byte line; null: none.
     std::vector<const std::uint8_t*> reservations;

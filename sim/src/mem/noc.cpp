@@ -1,5 +1,6 @@
 // The way of a packet: NoC, ports, memories. Time only.
-#include <cstdlib>
+#include <algorithm>
+#include <utility>
 
 #include "fabric_state.hpp"
 
@@ -77,10 +78,7 @@ Cycle Fabric::State::at_target(Cycle now, Cycle at, const Target& target, std::u
         return slices[slice_of(target.offset)].reserve(now, at, bytes) + config.sram.access_clocks;
     }
     case TargetKind::kDram:
-        (write ? counters.dram_write_bytes : counters.dram_read_bytes) += bytes;
-        counters.dram_channel_bytes[target.offset / config.dram.channel_interleave_bytes %
-                                    config.dram.channels] += bytes;
-        return dram_timing->access(now, at, target.offset, bytes, write);
+        break; // packet() hands it over
     case TargetKind::kLocal:
         counters.pe_to_pe_bytes += bytes;
         return (write ? pe_ports[target.pe].in : pe_ports[target.pe].out).reserve(now, at, bytes) +
@@ -103,7 +101,7 @@ Cycle Fabric::State::at_target(Cycle now, Cycle at, const Target& target, std::u
 }
 
 Cycle Fabric::State::packet(const Requester& who, Cycle now, Cycle at, const Target& target,
-                            std::uint64_t bytes, bool write) {
+                            std::uint64_t bytes, bool write, std::uint32_t transfer) {
     const bool own = target.kind == TargetKind::kOwnLocal ||
                      target.kind == TargetKind::kOwnRegisters ||
                      (target.kind == TargetKind::kMmio && !who.in_pe());
@@ -111,12 +109,92 @@ Cycle Fabric::State::packet(const Requester& who, Cycle now, Cycle at, const Tar
         return at_target(now, at, target, bytes, write);
     }
     const Cycle way = latency(who, target);
+    if (target.kind == TargetKind::kDram) {
+        const Cycle start = (write ? port(who, false).reserve(now, at, bytes) : at) + way;
+        count_dram(target.offset, bytes, write);
+        const std::uint32_t slot = new_packet();
+        packets[slot] = {who,     transfer, static_cast<std::uint32_t>(bytes), start, way, write,
+                         nullptr, 0};
+        ++transfers[transfer].open;
+        dram_controllers.request(start, target.offset, bytes, write, slot);
+        return kNever;
+    }
     if (write) {
         const Cycle sent = port(who, false).reserve(now, at, bytes);
         return at_target(now, sent + way, target, bytes, true) + way;
     }
     const Cycle data = at_target(now, at + way, target, bytes, false);
     return port(who, true).reserve(now, data + way, bytes);
+}
+
+void Fabric::State::count_dram(std::uint64_t offset, std::uint64_t bytes, bool write) {
+    (write ? counters.dram_write_bytes : counters.dram_read_bytes) += bytes;
+    counters
+        .dram_channel_bytes[offset / config.dram.channel_interleave_bytes % config.dram.channels] +=
+        bytes;
+}
+
+std::uint32_t Fabric::State::new_packet() {
+    if (free_packets.empty()) {
+        packets.emplace_back();
+        return static_cast<std::uint32_t>(packets.size() - 1);
+    }
+    const std::uint32_t slot = free_packets.back();
+    free_packets.pop_back();
+    return slot;
+}
+
+/// The way back, once the packet has left the memory.
+void Fabric::State::answer(Cycle now, const Packet& packet, Cycle done) {
+    Cycle end = std::max(done, packet.there) + packet.way;
+    if (!packet.write) {
+        end = port(packet.who, true).reserve(now, end, packet.bytes);
+    }
+    Transfer& transfer = transfers[packet.transfer];
+    transfer.done = std::max(transfer.done, end);
+    if (--transfer.open == 0) {
+        const Notify& notify = transfer.notify;
+        events.schedule(transfer.done + transfer.after, notify.unit, notify.kind, notify.a,
+                        notify.b);
+        free_transfers.push_back(packet.transfer);
+    }
+}
+
+void Fabric::State::on_dram(Cycle now, std::uint64_t tag, Cycle done) {
+    const Packet packet = std::move(packets[tag]);
+    free_packets.push_back(static_cast<std::uint32_t>(tag));
+    if (packet.broadcast == nullptr) {
+        answer(now, packet, done);
+        return;
+    }
+    BroadcastTransfer::Packet& shared = packet.broadcast->packet(packet.number);
+    shared.data = done;
+    for (const std::uint32_t member : shared.waiting) {
+        answer(now, packets[member], done);
+        free_packets.push_back(member);
+    }
+    shared.waiting.clear();
+}
+
+std::uint32_t Fabric::State::open_transfer(const Notify& notify, Cycle earliest, Cycle after) {
+    std::uint32_t slot = 0;
+    if (free_transfers.empty()) {
+        slot = static_cast<std::uint32_t>(transfers.size());
+        transfers.emplace_back();
+    } else {
+        slot = free_transfers.back();
+        free_transfers.pop_back();
+    }
+    transfers[slot] = {notify, earliest, after, 0};
+    return slot;
+}
+
+Cycle Fabric::State::single(const Requester& who, Cycle now, Cycle at, const Target& target,
+                            std::uint64_t bytes, bool write, const Notify& notify, Cycle after) {
+    if (target.kind != TargetKind::kDram) {
+        return packet(who, now, at, target, bytes, write, 0) + after;
+    }
+    return packet(who, now, at, target, bytes, write, open_transfer(notify, now, after));
 }
 
 } // namespace talus::sim

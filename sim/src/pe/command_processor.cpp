@@ -22,9 +22,17 @@ CommandProcessor::CommandProcessor(PeShared& shared, EventQueue& events, UnitId 
     units_[TALUS_UNIT_DPE].unit = std::make_unique<DotProductEngine>(shared);
     units_[TALUS_UNIT_RE].unit = std::make_unique<ReductionEngine>(shared);
     units_[TALUS_UNIT_SE].unit = std::make_unique<SimdEngine>(shared);
+    connect_units();
 }
 
 CommandProcessor::~CommandProcessor() = default;
+
+void CommandProcessor::connect_units() {
+    for (unsigned unit = 0; unit < TALUS_UNIT_COUNT; ++unit) {
+        units_[unit].unit->set_answer(
+            {unit_id_, kAnswer, unit | std::uint64_t{generation_} << 32, 0});
+    }
+}
 
 void CommandProcessor::schedule(Cycle at, EventKind kind, std::uint64_t a, std::uint64_t b) {
     // The generation travels in the upper half of `a`.
@@ -50,6 +58,9 @@ void CommandProcessor::on_event(const Event& event) {
         break;
     case kComplete:
         complete(a, event.time);
+        break;
+    case kAnswer:
+        answer(a, event.b, event.time);
         break;
     case kStall: {
         const unsigned core = a / 8;
@@ -339,7 +350,12 @@ void CommandProcessor::step(unsigned unit, Cycle now) {
         schedule(*next.next, kStep, unit, 0);
         return;
     }
-    schedule(std::max(next.done, now), kComplete, unit, 0);
+    if (next.waits) {
+        return;
+    }
+    if (next.done) {
+        schedule(std::max(*next.done, now), kComplete, unit, 0);
+    }
     kick(unit, std::max(now + 1, units_[unit].unit->ready_at()));
 }
 
@@ -350,6 +366,17 @@ void CommandProcessor::settle_before(const Command& command) {
         products.settle();
     } else if (command.unit != TALUS_UNIT_DPE && written.used) {
         products.settle(shared_.local + written.base, written.extent);
+    }
+}
+
+void CommandProcessor::answer(unsigned unit, std::uint64_t token, Cycle now) {
+    Unit& own = *units_[unit].unit;
+    const bool due = own.answered(token, now);
+    while (const auto done = own.finished()) {
+        schedule(std::max(*done, now), kComplete, unit, 0);
+    }
+    if (due) {
+        step(unit, now);
     }
 }
 
@@ -421,6 +448,7 @@ void CommandProcessor::reset(Cycle now) {
             host_.wake(hart, now); // it executes its instruction anew
         }
     }
+    connect_units();
     cbs_.fill({});
     semaphores_.fill(0);
 }

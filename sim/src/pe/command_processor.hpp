@@ -33,6 +33,7 @@ class CommandProcessor {
         kComplete,  ///< a = unit
         kStall,     ///< a = core * 8 + unit, b = ticket: CP_STALL_LIMIT of a queue's first command
         kCoreStall, ///< a = core, b = number of the wait: CP_STALL_LIMIT of a waiting core
+        kAnswer,    ///< a = unit, b = token: Unit::answered
         kEventKinds,
     };
 
@@ -138,6 +139,8 @@ class CommandProcessor {
     bool try_begin(unsigned unit, unsigned core, Cycle now);
     void begin(unsigned unit, unsigned core, Cycle now);
     void step(unsigned unit, Cycle now);
+    void answer(unsigned unit, std::uint64_t token, Cycle now);
+    void connect_units();
     void complete(unsigned unit, Cycle now);
     void settle_before(const Command& command);
     std::optional<Fault> evaluate(Command& command, Wait& wait) const;

@@ -16,6 +16,8 @@ namespace talus::sim {
 namespace {
 
 constexpr std::uint64_t kTicks = 256;
+/// Tokens of requests: number of the command, and the packet's bytes.
+constexpr unsigned kBytesBits = 20;
 
 Fault fabric_fault(FabricError error, std::uint64_t addr) {
     return {error == FabricError::kSubgrid ? std::uint64_t{TALUS_TRAP_SUBGRID}
@@ -42,6 +44,9 @@ void FabricInterface::reset() {
     issue_ticks_ = 0;
     slots_.assign(shared_.config.fi.max_requests, 0);
     last_done_ = 0;
+    needs_slot_ = false;
+    first_flight_ += flights_.size();
+    flights_.clear();
 }
 
 Cycle FabricInterface::ready_at() const {
@@ -194,15 +199,11 @@ std::optional<Cycle> FabricInterface::begin(Command& command, Cycle now) {
         counters(command).bytes += list;
     }
     issue_ticks_ = std::max(issue_ticks_, first * kTicks);
-    if (command.rows == 0) {
-        last_done_ = std::max(last_done_, first);
-        return last_done_;
-    }
     current_ = &command;
     row_ = 0;
     column_ = 0;
-    last_data_ = 0;
-    if (command.code == TALUS_FI_BROADCAST) {
+    flights_.push_back({0, false, command.rows == 0 ? first : now});
+    if (command.code == TALUS_FI_BROADCAST && command.rows != 0) {
         packet_ = 0;
         auto transfer = shared_.fabric.broadcasts().join(line(command), read_of(command),
                                                          shared_.pe, *this, now);
@@ -214,37 +215,48 @@ std::optional<Cycle> FabricInterface::begin(Command& command, Cycle now) {
     return std::nullopt;
 }
 
-Cycle FabricInterface::packet(Cycle now, Cycle at, std::uint64_t addr, std::uint64_t bytes) {
+Cycle FabricInterface::packet(Cycle now, Cycle at, std::uint64_t addr, std::uint64_t bytes,
+                              std::uint64_t token) {
     if (transfer_ != nullptr) {
-        return shared_.fabric.broadcast_packet(*transfer_, packet_++, who_, now, at, addr, bytes);
+        return shared_.fabric.broadcast_packet(transfer_, packet_++, who_, now, at, addr, bytes,
+                                               answer(token));
     }
     if (current_->code == TALUS_FI_PREFETCH) {
         return shared_.fabric.prefetch(who_, now, at, addr, bytes);
     }
-    return shared_.fabric.packet(who_, now, at, addr, bytes, out_);
+    return shared_.fabric.packet(who_, now, at, addr, bytes, out_, answer(token));
 }
 
 Unit::Step FabricInterface::advance(Cycle now) {
     const FiConfig& fi = shared_.config.fi;
     Command& command = *current_;
+    Flight& flight = flights_.back();
+    const std::uint64_t token = first_flight_ + flights_.size() - 1;
     const std::uint64_t block =
         std::min<std::uint64_t>(shared_.fabric.packet_bytes(), fi.request_bytes);
     const std::uint64_t row_ticks = kTicks / fi.rows_per_clock;
     const std::uint64_t begin_ticks = std::max(issue_ticks_, now * kTicks);
-    std::uint64_t moved = 0;
+    std::uint64_t moved = 0;   // by packets whose time is known
+    std::uint64_t pending = 0; // by others
     Cycle data = now;
-    while (row_ < command.rows && moved < fi.segment_bytes) {
+    while (row_ < command.rows && moved + pending < fi.segment_bytes && !slots_.empty()) {
         const std::uint64_t addr = row_address(command, row_) + column_;
         const std::uint64_t bytes = std::min(command.row_bytes - column_, block - addr % block);
         issue_ticks_ = std::max({issue_ticks_, now * kTicks, slots_.front() * kTicks});
         const Cycle at = issue_ticks_ / kTicks;
-        const Cycle answer = packet(now, at, addr, bytes);
+        const Cycle known = packet(now, at, addr, bytes, token << kBytesBits | bytes);
         std::pop_heap(slots_.begin(), slots_.end(), std::greater<>());
-        slots_.back() = answer;
-        std::push_heap(slots_.begin(), slots_.end(), std::greater<>());
-        data = std::max(data, answer);
+        if (known == kNever) {
+            slots_.pop_back();
+            ++flight.open;
+            pending += bytes;
+        } else {
+            slots_.back() = known;
+            std::push_heap(slots_.begin(), slots_.end(), std::greater<>());
+            data = std::max(data, known);
+            moved += bytes;
+        }
         issue_ticks_ += std::max(divide_up(bytes * kTicks, rate_), row_ticks);
-        moved += bytes;
         column_ += bytes;
         if (column_ == command.row_bytes) {
             column_ = 0;
@@ -252,24 +264,57 @@ Unit::Step FabricInterface::advance(Cycle now) {
         }
     }
     PeCounters::Unit& totals = counters(command);
-    totals.bytes += moved;
-    totals.busy_clocks += (issue_ticks_ - begin_ticks) / kTicks;
-    // Local memory sees the bytes over the time in which they are requested, or as many clocks
-    // later.
     const Cycle span = (issue_ticks_ - begin_ticks) / kTicks;
-    const Cycle from = std::max(now, data > span ? data - span : 0);
-    if (command.code != TALUS_FI_PREFETCH) {
+    totals.bytes += moved + pending;
+    totals.busy_clocks += span;
+    // Local memory sees the bytes over the time in which they are requested, or as many clocks
+    // later. What comes at a time not known yet is counted when it comes, what leaves when it does.
+    if (moved != 0 && command.code != TALUS_FI_PREFETCH) {
+        const Cycle from = std::max(now, data > span ? data - span : 0);
         data = shared_.local_bandwidth.reserve_evenly(now, from, data, moved);
     }
-    last_data_ = std::max(last_data_, data);
+    if (out_ && pending != 0) {
+        const Cycle end = std::max(now, issue_ticks_ / kTicks);
+        const Cycle read = shared_.local_bandwidth.reserve_evenly(now, now, end, pending);
+        issue_ticks_ = std::max(issue_ticks_, read * kTicks);
+    }
+    flight.data = std::max(flight.data, data);
     if (row_ < command.rows) {
+        if (slots_.empty()) {
+            needs_slot_ = true;
+            return {std::nullopt, std::nullopt, true};
+        }
         const Cycle next = std::max(issue_ticks_ / kTicks, slots_.front());
-        return {std::max(next, now + 1), 0};
+        return {std::max(next, now + 1), std::nullopt, false};
     }
     current_ = nullptr;
     transfer_.reset();
-    last_done_ = std::max(last_done_, last_data_);
-    return {std::nullopt, last_done_};
+    flight.issued = true;
+    return {std::nullopt, finished(), false};
+}
+
+/// Commands complete in order.
+std::optional<Cycle> FabricInterface::finished() {
+    if (flights_.empty() || !flights_.front().issued || flights_.front().open != 0) {
+        return std::nullopt;
+    }
+    last_done_ = std::max(last_done_, flights_.front().data);
+    flights_.pop_front();
+    ++first_flight_;
+    return last_done_;
+}
+
+bool FabricInterface::answered(std::uint64_t token, Cycle now) {
+    const std::uint64_t bytes = token & ((1u << kBytesBits) - 1);
+    Flight& flight = flights_[(token >> kBytesBits) - first_flight_];
+    --flight.open;
+    slots_.push_back(now);
+    std::push_heap(slots_.begin(), slots_.end(), std::greater<>());
+    const Cycle data = out_ ? now : shared_.local_bandwidth.reserve(now, now, bytes);
+    flight.data = std::max(flight.data, data);
+    const bool due = needs_slot_;
+    needs_slot_ = false;
+    return due;
 }
 
 void FabricInterface::execute(Command& command) {

@@ -2,6 +2,7 @@
 #ifndef TALUS_SIM_PE_FABRIC_INTERFACE_HPP
 #define TALUS_SIM_PE_FABRIC_INTERFACE_HPP
 
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -31,6 +32,8 @@ class FabricInterface final : public Unit, private BroadcastMember {
     Step advance(Cycle now) override;
     bool waits() const override { return waiting_; }
     std::string describe_wait() const override;
+    bool answered(std::uint64_t token, Cycle now) override;
+    std::optional<Cycle> finished() override;
     void execute(Command& command) override;
     void reset() override;
 
@@ -38,7 +41,7 @@ class FabricInterface final : public Unit, private BroadcastMember {
     void broadcast_begins(std::shared_ptr<BroadcastTransfer> transfer, Cycle now) override;
     BroadcastRendezvous::Line line(const Command& command) const;
     std::optional<Fault> check_broadcast(const Command& command) const;
-    Cycle packet(Cycle now, Cycle at, std::uint64_t addr, std::uint64_t bytes);
+    Cycle packet(Cycle now, Cycle at, std::uint64_t addr, std::uint64_t bytes, std::uint64_t token);
     std::optional<Fault> check_rows(Command& command);
     /// The part of check_rows() that is about addresses.
     std::optional<Fault> find_rows(Command& command);
@@ -51,18 +54,28 @@ class FabricInterface final : public Unit, private BroadcastMember {
     std::uint64_t rate_;
     std::function<void(Cycle)> step_;
 
+    /// A command under way.
+    struct Flight {
+        std::uint32_t open = 0; ///< packets without an answer
+        bool issued = false;    ///< all packets have been
+        Cycle data = 0;         ///< of the packets that are known
+    };
+
     /// The command whose requests are being issued, and where it stands.
     Command* current_ = nullptr;
     std::uint64_t row_ = 0;
     std::uint64_t column_ = 0;
-    Cycle last_data_ = 0;
     bool waiting_ = false;                        ///< current_ is a broadcast that lacks members
     std::shared_ptr<BroadcastTransfer> transfer_; ///< of current_, if its request is shared
     std::size_t packet_ = 0;                      ///< number of its next packet
+    bool needs_slot_ = false;                     ///< waits for a request slot
+    std::deque<Flight> flights_;                  ///< in order; the last one may be `current_`'s
+    std::uint64_t first_flight_ = 0;              ///< number of flights_.front()
 
     /// When the next request may leave, in 1/256 clocks.
     std::uint64_t issue_ticks_ = 0;
     /// When each of fi.max_requests request slots is free again: a heap, the earliest in front.
+    /// Slots whose packet has no answer are not in it.
     std::vector<Cycle> slots_;
     Cycle last_done_ = 0;
 };

@@ -68,12 +68,23 @@ class Unit {
     /// completion, never before that of the command before it; nullopt: advance() will tell.
     virtual std::optional<Cycle> begin(Command& command, Cycle now) = 0;
 
-    /// Multi-step units: the next step is due at `next`, or the begun command completes at `done`.
+    /// Multi-step units. The next step is due at `next`; or there is none: the begun command
+    /// completes at `done`, or finished() will tell. `waits`: an answer is needed before the next
+    /// step, which answered() asks for.
     struct Step {
         std::optional<Cycle> next;
-        Cycle done = 0;
+        std::optional<Cycle> done;
+        bool waits = false;
     };
-    virtual Step advance(Cycle now) { return {std::nullopt, now}; }
+    virtual Step advance(Cycle now) { return {std::nullopt, now, false}; }
+
+    /// An answer to a request that was sent with answer(token) came. true: advance() is due now.
+    /// Then finished() is asked until it has nothing more.
+    virtual bool answered(std::uint64_t /*token*/, Cycle /*now*/) { return false; }
+    /// The oldest command whose completion was left to answers completes at this time.
+    virtual std::optional<Cycle> finished() { return std::nullopt; }
+    /// How answers reach the unit: the event, less the token in `b`.
+    void set_answer(const Notify& answer) { answer_ = answer; }
 
     /// The command begun last waits for others than time; advance() is called once it goes on.
     virtual bool waits() const { return false; }
@@ -95,7 +106,14 @@ class Unit {
         return shared_.counters.units[command.unit];
     }
 
+    Notify answer(std::uint64_t token) const {
+        return {answer_.unit, answer_.kind, answer_.a, token};
+    }
+
     PeShared& shared_;
+
+  private:
+    Notify answer_;
 };
 
 /// A unit whose occupancy is known when a command begins. A command's start-up overlaps with the

@@ -61,11 +61,13 @@ void WorkQueueEngine::start(Cycle now) {
     }
     fetching_ = true;
     const std::uint64_t descriptor = pending_.front();
-    Cycle done = now + shared_.config.memory.work_queue_clocks;
+    const Cycle own = shared_.config.memory.work_queue_clocks;
     if (shared_.fabric.span(who_, descriptor, sizeof(talus_work), false).ok()) {
-        done += shared_.fabric.transfer(who_, now, descriptor, sizeof(talus_work), false) - now;
+        shared_.fabric.transfer(who_, now, descriptor, sizeof(talus_work), false,
+                                {unit_id_, kDescriptor, descriptor, generation_}, 0, own);
+    } else {
+        schedule(now + own, kDescriptor, descriptor);
     }
-    schedule(done, kDescriptor, descriptor);
 }
 
 WorkQueueEngine::Outcome WorkQueueEngine::fail(std::uint64_t cause, std::uint64_t tval, Cycle now) {
@@ -115,9 +117,9 @@ WorkQueueEngine::Outcome WorkQueueEngine::on_event(const Event& event) {
             if (!fits || !shared_.fabric.span(who_, work.args, work.args_bytes, false).ok()) {
                 return fail(TALUS_TRAP_FABRIC, work.args, now);
             }
-            const Cycle done =
-                shared_.fabric.transfer(who_, now, work.args, work.args_bytes, false);
-            schedule(done + shared_.config.memory.work_queue_clocks, kArguments, event.a);
+            shared_.fabric.transfer(who_, now, work.args, work.args_bytes, false,
+                                    {unit_id_, kArguments, event.a, generation_}, 0,
+                                    shared_.config.memory.work_queue_clocks);
             return {};
         }
     } else {

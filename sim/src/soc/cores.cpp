@@ -72,7 +72,8 @@ const char* state_text(StopReason reason) {
 Cores::Cores(const Config& config, EventQueue& events, Fabric& fabric, Diagnostics& diagnostics)
     : config_(config), events_(events), fabric_(fabric), diagnostics_(diagnostics),
       caches_(TALUS_HART_OF(config.pe_count(), 0), TALUS_CONTROL_HARTS,
-              {config.hart.dcache_bytes, config.hart.dcache_ways}) {
+              {config.hart.dcache_bytes, config.hart.dcache_ways}),
+      unit_(events.add_unit(*this, "core accesses")) {
     for (HartId hart = 0; hart < TALUS_CONTROL_HARTS; ++hart) {
         add_control_hart(hart);
     }
@@ -82,7 +83,7 @@ Cores::Cores(const Config& config, EventQueue& events, Fabric& fabric, Diagnosti
             add_pe_hart(TALUS_HART_OF(pe, core));
         }
     }
-    stores_done_.assign(harts_.size(), 0);
+    waits_.resize(harts_.size());
     fetches_.resize(harts_.size());
     fabric_.set_code_listener(this);
     if (caches_.enabled()) {
@@ -141,7 +142,9 @@ void Cores::reset() {
     trap_reports_ = 0;
     incoherence_reports_ = 0;
     caches_.reset();
-    std::fill(stores_done_.begin(), stores_done_.end(), Cycle{0});
+    for (HartId hart = 0; hart < hart_count(); ++hart) {
+        forget(hart);
+    }
     code_.invalidate();
     for (auto& runner : runners_) {
         runner->hold();
@@ -190,12 +193,29 @@ OpResult Cores::load(HartId hart, Cycle now, std::uint64_t addr, void* data, uns
         if (!look_up(hart, now, addr, len, false, ready)) {
             return OpResult::trap(TALUS_TRAP_CACHE, addr);
         }
+        if (ready == kNever) {
+            waits_[hart].for_line = true;
+            return OpResult::blocked();
+        }
         std::copy_n(fabric_.span(who, addr, len, false).host, len,
                     static_cast<std::uint8_t*>(data));
         return OpResult::ok(std::max(ready, now + config_.hart.dcache_hit_clocks));
     }
-    const FabricResult result = fabric_.read(who, now, addr, data, len);
-    return result.ok() ? OpResult::ok(result.done) : fault(result.error, AccessKind::kLoad, addr);
+    Access& access = waits_[hart].data;
+    const bool again = access.is(false, addr, len);
+    if (again && !access.answered) {
+        return OpResult::blocked();
+    }
+    const FabricResult result =
+        fabric_.read(who, now, addr, data, len, {unit_, kLoaded, hart, access.ticket + 1}, again);
+    if (!result.ok()) {
+        return fault(result.error, AccessKind::kLoad, addr);
+    }
+    if (result.pending()) {
+        return access.wait(false, addr, len);
+    }
+    access.open = access.open && !again;
+    return OpResult::ok(result.done);
 }
 
 OpResult Cores::store(HartId hart, Cycle now, std::uint64_t addr, const void* data, unsigned len) {
@@ -222,16 +242,32 @@ OpResult Cores::store(HartId hart, Cycle now, std::uint64_t addr, const void* da
         fabric_.written(who, addr, len);
         return OpResult::ok(now + 1); // a line that is still under way takes it when it arrives
     }
-    const FabricResult result = fabric_.write(who, now, addr, data, len);
+    Waits& waits = waits_[hart];
+    const FabricResult result =
+        fabric_.write(who, now, addr, data, len, {unit_, kStored, hart, waits.generation});
     if (!result.ok()) {
         return fault(result.error, AccessKind::kStore, addr);
     }
-    stores_done_[hart] = std::max(stores_done_[hart], result.done);
+    if (result.pending()) {
+        ++waits.stores_open;
+    } else {
+        waits.stores_done = std::max(waits.stores_done, result.done);
+    }
     // Posted, unless it has a side effect: then the core stays in step with it.
     return OpResult::ok(is_register(addr) ? result.done : now + 1);
 }
 
 OpResult Cores::amo(HartId hart, Cycle now, const AmoRequest& request) {
+    Waits& waits = waits_[hart];
+    Access& access = waits.data;
+    const bool again = access.is(true, request.addr, request.len);
+    if (again && !access.answered) {
+        return OpResult::blocked();
+    }
+    if (request.release && waits.stores_open != 0) {
+        waits.for_stores = true;
+        return OpResult::blocked();
+    }
     std::uint64_t old_value = 0;
     if (cached(request.addr, request.len)) {
         const DataCaches::Access access =
@@ -241,12 +277,17 @@ OpResult Cores::amo(HartId hart, Cycle now, const AmoRequest& request) {
             return OpResult::trap(TALUS_TRAP_CACHE, request.addr);
         }
     }
-    const FabricResult result = fabric_.amo(Requester::hart(hart), now, request, old_value);
+    const FabricResult result = fabric_.amo(Requester::hart(hart), now, request, old_value,
+                                            {unit_, kLoaded, hart, access.ticket + 1}, again);
     if (!result.ok()) {
         const bool load = request.op == AmoOp::kLr;
         return fault(result.error, load ? AccessKind::kLoad : AccessKind::kStore, request.addr);
     }
-    const Cycle released = request.release ? stores_done_[hart] : 0;
+    if (result.pending()) {
+        return access.wait(true, request.addr, request.len);
+    }
+    access.open = access.open && !again;
+    const Cycle released = request.release ? waits.stores_done : 0;
     return OpResult::with_value(std::max(result.done, released), old_value);
 }
 
@@ -277,9 +318,14 @@ bool Cores::cached(std::uint64_t addr, std::uint64_t len) const {
 void Cores::write_back(const DataCaches::Access& access, Cycle now) {
     for (unsigned i = 0; i < access.write_back_count; ++i) {
         const auto& [owner, line] = access.write_backs[i];
-        const Cycle done =
-            fabric_.transfer(Requester::hart(owner), now, line, DataCaches::kLine, true);
-        stores_done_[owner] = std::max(stores_done_[owner], done);
+        Waits& waits = waits_[owner];
+        const Cycle done = fabric_.packet(Requester::hart(owner), now, now, line, DataCaches::kLine,
+                                          true, {unit_, kStored, owner, waits.generation});
+        if (done == kNever) {
+            ++waits.stores_open;
+        } else {
+            waits.stores_done = std::max(waits.stores_done, done);
+        }
     }
 }
 
@@ -295,7 +341,9 @@ bool Cores::look_up(HartId hart, Cycle now, std::uint64_t addr, std::uint64_t le
         }
         Cycle arrives = access.ready;
         if (access.fill) {
-            arrives = fabric_.transfer(Requester::hart(hart), now, line, DataCaches::kLine, false);
+            const std::uint64_t whose = hart | std::uint64_t{waits_[hart].generation} << 32;
+            arrives = fabric_.packet(Requester::hart(hart), now, now, line, DataCaches::kLine,
+                                     false, {unit_, kFilled, whose, line});
             caches_.filled(hart, line, arrives);
         }
         ready = std::max(ready, arrives);
@@ -305,8 +353,56 @@ bool Cores::look_up(HartId hart, Cycle now, std::uint64_t addr, std::uint64_t le
 
 OpResult Cores::fence(HartId hart, Cycle now, unsigned pred, unsigned, bool) {
     constexpr unsigned kWritesAndOutput = 0b0101; // I O R W
-    const bool waits = (pred & kWritesAndOutput) != 0;
-    return OpResult::ok(std::max(now + 1, waits ? stores_done_[hart] : 0));
+    if ((pred & kWritesAndOutput) == 0) {
+        return OpResult::ok(now + 1);
+    }
+    Waits& waits = waits_[hart];
+    if (waits.stores_open != 0) {
+        waits.for_stores = true;
+        return OpResult::blocked();
+    }
+    return OpResult::ok(std::max(now + 1, waits.stores_done));
+}
+
+/// The hart is reset: answers under way are nobody's.
+void Cores::forget(HartId hart) {
+    Waits& waits = waits_[hart];
+    Waits fresh;
+    fresh.fetch.ticket = waits.fetch.ticket + 1;
+    fresh.data.ticket = waits.data.ticket + 1;
+    fresh.generation = waits.generation + 1;
+    waits = fresh;
+}
+
+void Cores::on_event(const Event& event) {
+    const auto hart = static_cast<HartId>(event.a);
+    Waits& waits = waits_[hart];
+    if (event.kind == kFilled) {
+        if (event.a >> 32 == waits.generation) {
+            caches_.filled(hart, event.b, event.time);
+            if (waits.for_line) {
+                waits.for_line = false;
+                wake(hart, event.time);
+            }
+        }
+        return;
+    }
+    if (event.kind == kStored) {
+        if (event.b != waits.generation) {
+            return;
+        }
+        waits.stores_done = std::max(waits.stores_done, event.time);
+        if (--waits.stores_open == 0 && waits.for_stores) {
+            waits.for_stores = false;
+            wake(hart, event.time);
+        }
+        return;
+    }
+    Access& access = event.kind == kFetched ? waits.fetch : waits.data;
+    if (access.open && event.b == access.ticket) {
+        access.answered = true;
+        wake(hart, event.time);
+    }
 }
 
 FetchWindow Cores::fetch_window(HartId, std::uint64_t addr) {
@@ -320,18 +416,30 @@ FetchWindow Cores::fetch_window(HartId, std::uint64_t addr) {
 }
 
 OpResult Cores::fetch_miss(HartId hart, Cycle now, std::uint64_t line_addr) {
+    Access& access = waits_[hart].fetch;
+    const bool again = access.is(false, line_addr, kFetchLineBytes);
+    if (again && !access.answered) {
+        return OpResult::blocked();
+    }
     std::array<std::uint8_t, kFetchLineBytes> line{};
     fabric_.mark_code(line_addr);
     if (!fabric_.coherent(Requester::hart(hart), line_addr, kFetchLineBytes, false)) {
         return OpResult::trap(TALUS_TRAP_CACHE, line_addr);
     }
     const FabricResult result =
-        fabric_.read(Requester::hart(hart), now, line_addr, line.data(), kFetchLineBytes);
+        fabric_.read(Requester::hart(hart), now, line_addr, line.data(), kFetchLineBytes,
+                     {unit_, kFetched, hart, access.ticket + 1}, again);
     if (!result.ok()) {
         return fault(result.error, AccessKind::kFetch, line_addr);
     }
+    if (result.pending()) {
+        access.wait(false, line_addr, kFetchLineBytes);
+        access.since = now;
+        return OpResult::blocked();
+    }
+    access.open = false;
     ++fetches_[hart].misses;
-    fetches_[hart].clocks += result.done - now;
+    fetches_[hart].clocks += result.done - (again ? access.since : now);
     return OpResult::ok(result.done);
 }
 
@@ -454,6 +562,7 @@ void Cores::hold_pe(std::uint32_t pe, Cycle now) {
     for (unsigned core = 0; core < TALUS_CORES_PER_PE; ++core) {
         runners_[TALUS_HART_OF(pe, core)]->hold();
         caches_.reset(TALUS_HART_OF(pe, core));
+        forget(TALUS_HART_OF(pe, core));
     }
     pes_[pe]->hold(now);
 }

@@ -36,7 +36,8 @@ class Cores final : public HartPort,
                     public PeGrid,
                     public BlockReasons,
                     public CodeWriteListener,
-                    public IncoherenceListener {
+                    public IncoherenceListener,
+                    public EventSink {
   public:
     /// Makes the PEs and all harts. Everything passed in outlives the cores.
     Cores(const Config& config, EventQueue& events, Fabric& fabric, Diagnostics& diagnostics);
@@ -117,16 +118,56 @@ class Cores final : public HartPort,
     // IncoherenceListener
     void on_incoherence(const Incoherence& incoherence) override;
 
+    // EventSink: answers of memory
+    void on_event(const Event& event) override;
+
   private:
     static constexpr unsigned kMaxTrapReports = 200; ///< per reset
 
     /// Whether a core's access goes through its data cache.
     bool cached(std::uint64_t addr, std::uint64_t len) const;
     /// Asks the cache for the lines of [addr, addr + len) and moves lines in and out; `ready`: when
-    /// the last one is there. False: an incoherence.
+    /// the last one is there; kNever: memory has not told yet (kFilled). False: an incoherence.
     bool look_up(HartId hart, Cycle now, std::uint64_t addr, std::uint64_t len, bool store,
                  Cycle& ready);
     void write_back(const DataCaches::Access& access, Cycle now);
+    enum EventKind : std::uint32_t {
+        kFetched, ///< a = hart, b = ticket: the fetch that it waits for may go on
+        kLoaded,  ///< a = hart, b = ticket: the load or AMO that it waits for may go on
+        kStored,  ///< a = hart, b = generation: a posted store or a write-back was acknowledged
+        kFilled,  ///< a = hart | generation << 32, b = a line of its data cache that has arrived
+    };
+    /// An access of a hart that memory answers by an event. It is made anew when the answer is
+    /// there, then with its effect. A hart that an interrupt took away finds the answer later, or
+    /// overwrites this by another access.
+    struct Access {
+        bool open = false;
+        bool answered = false;
+        bool amo = false;
+        unsigned len = 0;
+        std::uint64_t addr = 0;
+        std::uint64_t ticket = 0;
+        Cycle since = 0;
+
+        bool is(bool an_amo, std::uint64_t at, unsigned bytes) const {
+            return open && amo == an_amo && addr == at && len == bytes;
+        }
+        OpResult wait(bool an_amo, std::uint64_t at, unsigned bytes) {
+            *this = {true, false, an_amo, bytes, at, ticket + 1, 0};
+            return OpResult::blocked();
+        }
+    };
+    struct Waits {
+        Access fetch;
+        Access data;
+        std::uint32_t generation = 0; ///< changes when the hart is reset
+        std::uint32_t stores_open = 0;
+        Cycle stores_done = 0; ///< when the last of the others was acknowledged
+        bool for_stores = false;
+        bool for_line = false; ///< of the data cache
+    };
+    void forget(HartId hart);
+
     void add_control_hart(HartId hart);
     void add_pe_hart(HartId hart);
     OpResult fault(FabricError error, AccessKind kind, std::uint64_t addr) const;
@@ -142,7 +183,8 @@ class Cores final : public HartPort,
     std::vector<std::unique_ptr<Pe>> pes_;
     std::vector<std::unique_ptr<Hart>> harts_;
     std::vector<std::unique_ptr<HartRunner>> runners_;
-    std::vector<Cycle> stores_done_; ///< per hart: when its last store was acknowledged
+    std::vector<Waits> waits_; ///< per hart
+    UnitId unit_;
     std::vector<FetchCounters> fetches_;
     unsigned trap_reports_ = 0;
     unsigned incoherence_reports_ = 0;

@@ -37,7 +37,7 @@ Device::Device(DeviceOptions options, Diagnostics& diagnostics)
     : options_(std::move(options)), diagnostics_(diagnostics),
       registers_memory_("talus-bar0", TALUS_BAR0_SIZE, false),
       staging_memory_("talus-bar4", TALUS_BAR4_SIZE, true),
-      fabric_(options_.config, staging_memory_.fd()),
+      fabric_(options_.config, events_, staging_memory_.fd()),
       cores_(options_.config, events_, fabric_, diagnostics_),
       clint_(events_, cores_, cores_.hart_count()), interrupts_(cores_),
       host_interface_(interrupts_, TALUS_CAP_SIMULATED | (options_.shadow ? TALUS_CAP_SHADOW : 0),

@@ -252,15 +252,14 @@ void DmaEngines::issue(Cycle now, unsigned index) {
         chunk.data.resize(bytes);
         channel.issued += bytes;
         ++channel.in_flight;
-        Cycle arrival = 0;
+        const Notify arrival{unit_, kHostSide, index | slot << 8, channel.generation};
         if (way == TALUS_COPY_H2D) {
-            arrival = link_.read(now, bytes);
+            events_.schedule(link_.read(now, bytes), unit_, kHostSide, arrival.a, arrival.b);
         } else {
             const std::uint64_t source = way == TALUS_COPY_D2H ? chunk.device : chunk.host;
-            arrival = std::max(device_port(channel, now, bytes),
-                               fabric_.transfer(engine, now, source, bytes, false));
+            fabric_.transfer(engine, now, source, bytes, false, arrival,
+                             device_port(channel, now, bytes));
         }
-        events_.schedule(arrival, unit_, kHostSide, index | slot << 8, channel.generation);
     }
 }
 
@@ -270,7 +269,6 @@ void DmaEngines::host_side(Cycle now, unsigned index, std::uint64_t slot) {
     const Requester engine = Requester::engine(index);
     const unsigned way = direction(channel.kind);
     const std::uint64_t bytes = chunk.data.size();
-    Cycle done = now;
     if (way == TALUS_COPY_H2D) {
         const DmaStatus status = host_->dma_read(chunk.host, chunk.data.data(), bytes);
         if (status != DmaStatus::kOk) {
@@ -285,13 +283,13 @@ void DmaEngines::host_side(Cycle now, unsigned index, std::uint64_t slot) {
         (void)fabric_.coherent(engine, source, bytes, false); // told, and read all the same
         std::copy_n(span.host, bytes, chunk.data.data());
     }
+    const Notify done{unit_, kDone, index | slot << 8, channel.generation};
     if (way == TALUS_COPY_D2H) {
-        done = link_.write(now, bytes);
+        events_.schedule(link_.write(now, bytes), unit_, kDone, done.a, done.b);
     } else {
-        done = std::max(device_port(channel, now, bytes),
-                        fabric_.transfer(engine, now, chunk.device, bytes, true));
+        fabric_.transfer(engine, now, chunk.device, bytes, true, done,
+                         device_port(channel, now, bytes));
     }
-    events_.schedule(done, unit_, kDone, index | slot << 8, channel.generation);
 }
 
 void DmaEngines::chunk_done(Cycle now, unsigned index, std::uint64_t slot) {

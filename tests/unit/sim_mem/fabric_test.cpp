@@ -63,9 +63,15 @@ class FakeListener final : public CodeWriteListener {
     std::uint64_t bytes = 0;
 };
 
+class Answers final : public EventSink {
+  public:
+    void on_event(const Event& event) override { times.push_back(event.time); }
+    std::vector<Cycle> times;
+};
+
 class FabricTest : public testing::Test {
   protected:
-    FabricTest() : config(Config::load(TALUS_CONFIG_FILE)), fabric(config), pes(64) {
+    FabricTest() : config(Config::load(TALUS_CONFIG_FILE)), fabric(config, events), pes(64) {
         for (std::uint32_t index = 0; index < 64; ++index) {
             fabric.attach_pe(index, pes[index]);
         }
@@ -74,24 +80,33 @@ class FabricTest : public testing::Test {
 
     FabricError read_error(const Requester& who, std::uint64_t addr, unsigned len = 4) {
         std::uint64_t value = 0;
-        return fabric.read(who, 0, addr, &value, len).error;
+        return fabric.read(who, 0, addr, &value, len, answer).error;
     }
     FabricError write_error(const Requester& who, std::uint64_t addr, unsigned len = 4) {
         const std::uint64_t value = 0x1122334455667788;
-        return fabric.write(who, 0, addr, &value, len).error;
+        return fabric.write(who, 0, addr, &value, len, answer).error;
     }
     std::uint64_t amo(const Requester& who, AmoOp op, std::uint64_t addr, std::uint64_t operand,
                       std::uint8_t len = 4) {
         std::uint64_t old = 0;
         const AmoRequest request{op, len, false, false, addr, operand};
-        EXPECT_TRUE(fabric.amo(who, 0, request, old).ok());
+        EXPECT_TRUE(fabric.amo(who, 0, request, old, answer).ok());
         return old;
     }
     static std::uint64_t subgrid(unsigned row, unsigned col, std::uint64_t offset) {
         return TALUS_SUBGRID_BASE + (row * TALUS_MAX_COLS + col) * TALUS_PE_WINDOW_STRIDE + offset;
     }
 
+    void run() {
+        while (!events.empty()) {
+            events.run_next();
+        }
+    }
+
     Config config;
+    EventQueue events;
+    Answers answers;
+    const Notify answer{events.add_unit(answers, "answers"), 0, 0, 0};
     FakeRegisters registers;
     Fabric fabric;
     std::vector<FakePe> pes;
@@ -113,8 +128,8 @@ TEST_F(FabricTest, MemoriesKeepTheirValues) {
          {TALUS_LLS_BASE, TALUS_DRAM_BASE, TALUS_CONTROL_SRAM_BASE, TALUS_STAGING_BASE}) {
         const std::uint64_t value = base + 77;
         std::uint64_t back = 0;
-        ASSERT_TRUE(fabric.write(core, 10, base + 0x1008, &value, 8).ok());
-        ASSERT_TRUE(fabric.read(control, 20, base + 0x1008, &back, 8).ok());
+        ASSERT_TRUE(fabric.write(core, 10, base + 0x1008, &value, 8, answer).ok());
+        ASSERT_TRUE(fabric.read(control, 20, base + 0x1008, &back, 8, answer).ok());
         EXPECT_EQ(back, value);
     }
     EXPECT_EQ(read_error(core, TALUS_LLS_BASE + config.sram.scratch_bytes - 4), FabricError::kNone);
@@ -132,9 +147,10 @@ TEST_F(FabricTest, TheRomIsForControlHartsAndReadOnly) {
 TEST_F(FabricTest, PeWindowsAreForTheControlSubsystem) {
     const std::uint64_t window = TALUS_PE_WINDOW_BASE + 12 * TALUS_PE_WINDOW_STRIDE;
     const std::uint32_t value = 0xabcd;
-    ASSERT_TRUE(fabric.write(control, 0, window + 0x40, &value, 4).ok());
+    ASSERT_TRUE(fabric.write(control, 0, window + 0x40, &value, 4, answer).ok());
     EXPECT_EQ(pes[12].local[0x40], 0xcd);
-    ASSERT_TRUE(fabric.write(engine, 0, window + TALUS_PE_WINDOW_REGS + 0x14, &value, 4).ok());
+    ASSERT_TRUE(
+        fabric.write(engine, 0, window + TALUS_PE_WINDOW_REGS + 0x14, &value, 4, answer).ok());
     EXPECT_EQ(pes[12].written_offset, 0x14u);
     EXPECT_EQ(pes[12].written_value, 0xabcdu);
     EXPECT_EQ(read_error(core, window), FabricError::kForbidden);
@@ -146,7 +162,7 @@ TEST_F(FabricTest, PeWindowsAreForTheControlSubsystem) {
 TEST_F(FabricTest, TheSubGridIsTranslatedAndBounded) {
     pes[9].rect = 1u | 1u << 8 | 2u << 16 | 3u << 24; // rows 1..2, columns 1..3
     const std::uint32_t value = 0x55;
-    ASSERT_TRUE(fabric.write(core, 0, subgrid(1, 2, 0x100), &value, 4).ok());
+    ASSERT_TRUE(fabric.write(core, 0, subgrid(1, 2, 0x100), &value, 4, answer).ok());
     EXPECT_EQ(pes[2 * 8 + 3].local[0x100], 0x55);
     EXPECT_EQ(read_error(core, subgrid(2, 0, 0)), FabricError::kSubgrid);
     EXPECT_EQ(read_error(core, subgrid(0, 3, 0)), FabricError::kSubgrid);
@@ -157,9 +173,9 @@ TEST_F(FabricTest, TheSubGridIsTranslatedAndBounded) {
 
 TEST_F(FabricTest, AliasesLeadToTheOwnPe) {
     const std::uint32_t value = 0x77;
-    ASSERT_TRUE(fabric.write(core, 0, TALUS_LOCAL_BASE + 8, &value, 4).ok());
+    ASSERT_TRUE(fabric.write(core, 0, TALUS_LOCAL_BASE + 8, &value, 4, answer).ok());
     EXPECT_EQ(pes[9].local[8], 0x77);
-    ASSERT_TRUE(fabric.write(core, 0, TALUS_PE_REGS_BASE + 0x18, &value, 4).ok());
+    ASSERT_TRUE(fabric.write(core, 0, TALUS_PE_REGS_BASE + 0x18, &value, 4, answer).ok());
     EXPECT_EQ(pes[9].written_offset, 0x18u);
     EXPECT_EQ(read_error(unit, TALUS_LOCAL_BASE), FabricError::kForbidden);
     EXPECT_EQ(read_error(control, TALUS_LOCAL_BASE), FabricError::kUnmapped);
@@ -170,7 +186,7 @@ TEST_F(FabricTest, RegistersWantNaturalScalarAccesses) {
     EXPECT_EQ(read_error(control, TALUS_SYSTEM_BASE + 4, 8), FabricError::kMisaligned);
     EXPECT_EQ(read_error(core, TALUS_SYSTEM_BASE + 4, 4), FabricError::kForbidden);
     std::uint8_t vector[64] = {};
-    EXPECT_EQ(fabric.read(control, 0, TALUS_SYSTEM_BASE, vector, 64).error,
+    EXPECT_EQ(fabric.read(control, 0, TALUS_SYSTEM_BASE, vector, 64, answer).error,
               FabricError::kForbidden);
     EXPECT_EQ(fabric.span(engine, TALUS_SYSTEM_BASE, 4, false).error, FabricError::kForbidden);
 }
@@ -184,9 +200,9 @@ TEST_F(FabricTest, AmosReturnTheOldValueAndAreBoundToMemory) {
     EXPECT_EQ(amo(core, AmoOp::kXor, addr, 0, 4), 0xfffffff0u);
     std::uint64_t old = 0;
     const AmoRequest on_registers{AmoOp::kAdd, 4, false, false, TALUS_SYSTEM_BASE, 1};
-    EXPECT_EQ(fabric.amo(control, 0, on_registers, old).error, FabricError::kForbidden);
+    EXPECT_EQ(fabric.amo(control, 0, on_registers, old, answer).error, FabricError::kForbidden);
     const AmoRequest by_engine{AmoOp::kAdd, 4, false, false, addr, 1};
-    EXPECT_EQ(fabric.amo(engine, 0, by_engine, old).error, FabricError::kForbidden);
+    EXPECT_EQ(fabric.amo(engine, 0, by_engine, old, answer).error, FabricError::kForbidden);
     EXPECT_EQ(fabric.counters().amos, 5u);
 }
 
@@ -199,11 +215,11 @@ TEST_F(FabricTest, AReservationIsBrokenByAnyWriteToItsLine) {
 
     amo(core, AmoOp::kLr, addr, 0);
     const std::uint32_t value = 9;
-    fabric.write(other, 0, addr + 60, &value, 4); // same line
+    fabric.write(other, 0, addr + 60, &value, 4, answer); // same line
     EXPECT_EQ(amo(core, AmoOp::kSc, addr, 3), 1u);
 
     amo(core, AmoOp::kLr, addr, 0);
-    fabric.write(other, 0, addr + 64, &value, 4); // the next line
+    fabric.write(other, 0, addr + 64, &value, 4, answer); // the next line
     EXPECT_EQ(amo(core, AmoOp::kSc, addr, 4), 0u);
 
     amo(core, AmoOp::kLr, addr, 0);
@@ -236,9 +252,9 @@ TEST_F(FabricTest, StagingIsTheCallersFile) {
     ASSERT_GE(fd, 0);
     ASSERT_EQ(ftruncate(fd, TALUS_STAGING_SIZE), 0);
     {
-        Fabric shared(config, fd);
+        Fabric shared(config, events, fd);
         const std::uint32_t value = 0xfeedbeef;
-        ASSERT_TRUE(shared.write(control, 0, TALUS_STAGING_BASE + 4096, &value, 4).ok());
+        ASSERT_TRUE(shared.write(control, 0, TALUS_STAGING_BASE + 4096, &value, 4, answer).ok());
         std::uint32_t back = 0;
         ASSERT_EQ(pread(fd, &back, 4, 4096), 4);
         EXPECT_EQ(back, value);
@@ -273,19 +289,55 @@ TEST_F(FabricTest, LatencyIsTheWayThereAndBack) {
     std::uint64_t value = 0;
     // PE (1, 1): block 0 of LLS is on the left edge, two columns away.
     const Cycle way = config.noc.traverse_clocks + 2 * config.noc.hop_clocks;
-    const Cycle read = fabric.read(core, 1000, TALUS_LLS_BASE, &value, 8).done - 1000;
+    const Cycle read = fabric.read(core, 1000, TALUS_LLS_BASE, &value, 8, answer).done - 1000;
     EXPECT_GE(read, 2 * way + config.sram.access_clocks);
     EXPECT_LE(read, 2 * way + config.sram.access_clocks + 3);
     pes[9].rect = 8u << 16 | 8u << 24;
-    const Cycle neighbour = fabric.read(core, 2000, subgrid(1, 2, 0), &value, 8).done - 2000;
-    const Cycle corner = fabric.read(core, 3000, subgrid(7, 7, 0), &value, 8).done - 3000;
+    const Cycle neighbour =
+        fabric.read(core, 2000, subgrid(1, 2, 0), &value, 8, answer).done - 2000;
+    const Cycle corner = fabric.read(core, 3000, subgrid(7, 7, 0), &value, 8, answer).done - 3000;
     EXPECT_EQ(corner - neighbour, 2 * 11 * config.noc.hop_clocks);
     EXPECT_EQ(fabric.pe_to_pe_latency(9, 9), config.memory.remote_local_clocks);
 }
 
+TEST_F(FabricTest, DramAnswersByAnEvent) {
+    const std::uint64_t value = 0x1234;
+    ASSERT_TRUE(fabric.write(core, 0, TALUS_DRAM_BASE + 64, &value, 8, answer).pending());
+    run();
+    ASSERT_EQ(answers.times.size(), 1u);
+    // A write is acknowledged once the controller has it.
+    const Cycle way = config.noc.traverse_clocks + 2 * config.noc.hop_clocks;
+    EXPECT_GE(answers.times[0], 2 * way + config.dram.controller_clocks);
+    EXPECT_LE(answers.times[0], 2 * way + config.dram.controller_clocks + 6);
+
+    // A pending AMO has no effect before it is made anew.
+    const AmoRequest swap{AmoOp::kSwap, 8, false, false, TALUS_DRAM_BASE + 64, 0x5678};
+    std::uint64_t old = 0;
+    const Cycle begin = events.now() + 1000;
+    events.advance_to(begin);
+    ASSERT_TRUE(fabric.amo(core, begin, swap, old, answer).pending());
+    std::uint64_t seen = 0;
+    std::memcpy(&seen, fabric.dram() + 64, 8);
+    EXPECT_EQ(seen, value);
+    run();
+    ASSERT_EQ(answers.times.size(), 2u);
+    ASSERT_FALSE(fabric.amo(core, answers.times[1], swap, old, answer, true).pending());
+    EXPECT_EQ(old, value);
+    std::memcpy(&seen, fabric.dram() + 64, 8);
+    EXPECT_EQ(seen, 0x5678u);
+    // An open row's column access, both ways, and the atomic unit.
+    const Cycle column =
+        config.clocks_of_ns((config.dram.ncl + config.dram.nbl) * config.dram.clock_ps / 1000);
+    EXPECT_GE(answers.times[1] - begin,
+              2 * way + config.dram.controller_clocks + column + config.memory.amo_clocks);
+}
+
 TEST_F(FabricTest, AnEnginesTransferTakesItsBytesOverItsPort) {
     const std::uint64_t bytes = 1 << 20;
-    const Cycle clocks = fabric.transfer(engine, 0, TALUS_LLS_BASE, bytes, true);
+    fabric.transfer(engine, 0, TALUS_LLS_BASE, bytes, true, answer);
+    run();
+    ASSERT_EQ(answers.times.size(), 1u);
+    const Cycle clocks = answers.times[0];
     const double expected = static_cast<double>(bytes) / config.noc.engine_port_bytes_per_clock;
     EXPECT_NEAR(static_cast<double>(clocks), expected, 200.0);
     EXPECT_EQ(fabric.counters().sram_write_bytes, bytes);

@@ -104,7 +104,7 @@ class Grid : public PeHost {
     /// After the configuration is as the test wants it.
     void build() {
         diagnostics.open("/dev/null");
-        fabric = std::make_unique<Fabric>(config);
+        fabric = std::make_unique<Fabric>(config, events);
         for (std::uint32_t index = 0; index < config.pe_count(); ++index) {
             pes.push_back(std::make_unique<Pe>(config, index, events, *fabric, diagnostics, *this));
             pes.back()->release(0);

@@ -90,8 +90,8 @@ std::string assignment_error(const std::string& assignment) {
 }
 
 TEST(Config, AssignmentsReplaceValuesInOrder) {
-    const Config config = Config::load_default(
-        {"dram.channels=8", "pcie.gigabytes_per_second=16.0", "dram.channels = 4"});
+    const Config config = Config::load_default({"dram.channels=8", "pcie.gigabytes_per_second=16.0",
+                                                "dram.bytes = 17179869184", "dram.channels = 4"});
     EXPECT_EQ(config.dram.channels, 4u);
     EXPECT_EQ(config.pcie.gigabytes_per_second, 16.0);
     EXPECT_EQ(config.grid.rows, Config::load_default().grid.rows);

@@ -20,7 +20,7 @@ class DmaTest : public testing::Test {
     Config config = Config::load_default();
     EventQueue events;
     Diagnostics diagnostics;
-    Fabric fabric{config};
+    Fabric fabric{config, events};
     FakeLines lines;
     InterruptController intc{lines};
     PcieLink link{config};
