@@ -59,6 +59,7 @@ struct Arguments {
     std::string crash_dir;
     bool trace_commands = false;
     std::string trace;
+    std::string statistics;
     std::uint64_t trace_limit_mib = 1024;
     bool verbose = false;
 };
@@ -219,6 +220,7 @@ class Card {
         options.replay = numbered(arguments.replay, arguments, number);
         options.trace_commands = arguments.trace_commands;
         options.trace_path = numbered(arguments.trace, arguments, number);
+        options.statistics_path = numbered(arguments.statistics, arguments, number);
         options.trace_limit_bytes = arguments.trace_limit_mib << 20;
         for (const std::string& capability : arguments.capabilities) {
             options.shadow = capability == "shadow=on";
@@ -302,6 +304,9 @@ int main(int argc, char** argv) {
     app.add_option("--trace", arguments.trace,
                    "Write a trace of cores, units, links and host queues to this file, for "
                    "ui.perfetto.dev");
+    app.add_option("--stats", arguments.statistics,
+                   "At the end, write what was counted to this file: JSON if its name ends in "
+                   ".json, else a line a number");
     app.add_option("--trace-limit", arguments.trace_limit_mib,
                    "MiB after which the trace's file grows no more (default 1024)")
         ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 20));

@@ -95,6 +95,9 @@ void Device::stop() {
     if (thread_.joinable()) {
         inbox_.request(HostInbox::kStop);
         thread_.join();
+        if (!options_.statistics_path.empty()) {
+            write_statistics();
+        }
         uart_.flush();
     }
 }

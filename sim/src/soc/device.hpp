@@ -67,6 +67,7 @@ struct DeviceOptions {
     std::string replay;          ///< AdmissionReplay's file: its admissions first; empty: none
     bool trace_commands = false; ///< one line per admission and per completion
     std::string trace_path;      ///< empty: no trace
+    std::string statistics_path; ///< written by stop(): JSON if it ends in ".json"; empty: none
     std::uint64_t trace_limit_bytes = std::uint64_t{1} << 30;
 };
 
@@ -134,6 +135,8 @@ class Device final : public PciDeviceModel, public DebugServices {
     // device_trace.cpp
     void start_trace();
     void sample_traffic();
+
+    void write_statistics(); // device_statistics.cpp
 
     DeviceOptions options_;
     Diagnostics& diagnostics_;

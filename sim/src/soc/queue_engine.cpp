@@ -210,6 +210,9 @@ void QueueEngine::posted(Cycle now, unsigned qid) {
         --outstanding_;
     }
     host_interface_.count_completion();
+    command_clocks_ += completion.cqe.device_cycles;
+    longest_command_clocks_ =
+        std::max<std::uint64_t>(longest_command_clocks_, completion.cqe.device_cycles);
     if (trace_ != nullptr) {
         trace_->slice(tracks(qid).completion, "completion", completion.issued, now,
                       {"command", completion.cqe.cid});

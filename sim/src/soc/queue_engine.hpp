@@ -79,6 +79,10 @@ class QueueEngine final : public RegisterBlock, public EventSink {
         trace_parent_ = parent;
     }
 
+    /// Admission to completion, summed over all commands since the start, and the longest one's.
+    std::uint64_t command_clocks() const { return command_clocks_; }
+    std::uint64_t longest_command_clocks() const { return longest_command_clocks_; }
+
     /// Commands admitted and not yet completed, over all queues.
     std::uint64_t outstanding() const { return outstanding_; }
 
@@ -170,6 +174,8 @@ class QueueEngine final : public RegisterBlock, public EventSink {
     std::uint32_t window_access_ = 0;
     unsigned next_queue_ = 0; ///< round robin
     std::uint64_t outstanding_ = 0;
+    std::uint64_t command_clocks_ = 0;
+    std::uint64_t longest_command_clocks_ = 0;
     bool log_commands_ = false;
     TraceSink* trace_ = nullptr;
     TraceTrack trace_parent_ = kTraceRoot;

@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include <nlohmann/json.hpp>
+
 #include "../sim_soc/busy_run.hpp"
 #include "trace_reader.hpp"
 
@@ -15,10 +17,14 @@ class SystemTrace : public testing::Test {
     static void SetUpTestSuite() {
         plain_ = run_busy_kernel(true);
         const std::string path = testing::TempDir() + "talus_system.pftrace";
-        setenv("TALUS_SIM_ARGS", ("--trace " + path).c_str(), 1);
+        const std::string stats = testing::TempDir() + "talus_system.json";
+        setenv("TALUS_SIM_ARGS", ("--trace " + path + " --stats " + stats).c_str(), 1);
         traced_ = run_busy_kernel(true);
         unsetenv("TALUS_SIM_ARGS");
         trace_ = read_trace(path);
+        std::ifstream file(stats);
+        statistics_ = nlohmann::json::parse(file);
+        std::filesystem::remove(stats);
         bytes_ = std::filesystem::file_size(path);
         std::filesystem::remove(path);
     }
@@ -53,12 +59,14 @@ class SystemTrace : public testing::Test {
     static Ran traced_;
     static ReadTrace trace_;
     static std::uintmax_t bytes_;
+    static nlohmann::json statistics_;
 };
 
 Ran SystemTrace::plain_;
 Ran SystemTrace::traced_;
 ReadTrace SystemTrace::trace_;
 std::uintmax_t SystemTrace::bytes_;
+nlohmann::json SystemTrace::statistics_;
 
 TEST_F(SystemTrace, LookingChangesNothing) {
     EXPECT_EQ(plain_.launch.device_cycles, traced_.launch.device_cycles);
@@ -189,6 +197,37 @@ TEST_F(SystemTrace, CountersIntegrateToWhatWasMoved) {
                                              traced_.record.counters[TALUS_PERF_DRAM_WRITE_BYTES] +
                                              std::uint64_t{kPes} * kShare);
     EXPECT_NEAR(read / moved, 1.0, 0.05);
+}
+
+// The file of --stats tells the same story as the launch's record.
+TEST_F(SystemTrace, StatisticsAgree) {
+    std::uint64_t commands = 0;
+    std::uint64_t bytes = 0;
+    for (const auto& [name, pe] : statistics_.at("pe").items()) {
+        commands += pe.at("FI_IN").at("commands").get<std::uint64_t>();
+        bytes += pe.at("FI_IN").at("bytes").get<std::uint64_t>();
+        for (const auto& [part, numbers] : pe.items()) {
+            if (!numbers.is_object())
+                continue;
+            std::uint64_t sum = 0;
+            for (const auto& [activity, clocks] : numbers.at("clocks").items())
+                sum += clocks.get<std::uint64_t>();
+            EXPECT_NEAR(static_cast<double>(sum), statistics_.at("clocks").get<double>(), 256.0)
+                << name << " " << part; // a core may run ahead by so much
+        }
+    }
+    EXPECT_EQ(commands, traced_.record.counters[TALUS_PERF_FI_IN_COMMANDS]);
+    EXPECT_EQ(bytes, traced_.record.counters[TALUS_PERF_FI_IN_BYTES]);
+    EXPECT_EQ(statistics_.at("pe").size(), 64u);
+    EXPECT_EQ(statistics_.at("host").at("launches"), 1);
+    EXPECT_GE(statistics_.at("host").at("longest_command_clocks").get<std::uint64_t>(),
+              traced_.launch.device_cycles);
+    const auto& memory = statistics_.at("memory");
+    std::uint64_t channels = 0;
+    for (const auto& channel : memory.at("dram_channel_bytes"))
+        channels += channel.get<std::uint64_t>();
+    EXPECT_EQ(channels, memory.at("dram_read_bytes").get<std::uint64_t>() +
+                            memory.at("dram_write_bytes").get<std::uint64_t>());
 }
 
 TEST_F(SystemTrace, IsSmall) {

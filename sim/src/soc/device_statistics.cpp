@@ -1,0 +1,107 @@
+// Totals of everything that is counted, at the end of a run.
+#include <fstream>
+#include <string>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "../pe/command.hpp"
+#include "device.hpp"
+
+namespace talus::sim {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+template <typename State>
+Json times(const ActivityClock<State>& activity, Cycle now) {
+    Json result = Json::object();
+    for (unsigned state = 0; state < static_cast<unsigned>(State::kCount); ++state) {
+        const std::uint64_t clocks = activity.spent(static_cast<State>(state), now);
+        if (clocks != 0) {
+            result[std::string(activity_name(static_cast<State>(state)))] = clocks;
+        }
+    }
+    return result;
+}
+
+/// One line a number: "pe.1.2.DPE.busy_clocks 131072".
+void print(std::ostream& out, const std::string& path, const Json& value) {
+    for (const auto& [key, inner] : value.items()) {
+        std::string name = path.empty() ? key : path + "." + key;
+        if (inner.is_structured()) {
+            print(out, name, inner);
+        } else {
+            out << fmt::format("{:<56} {:>20}\n", name, inner.dump());
+        }
+    }
+}
+
+} // namespace
+
+void Device::write_statistics() {
+    const Cycle now = events_.now();
+    const FabricCounters& fabric = fabric_.counters();
+    Json root;
+    root["clocks"] = now; // since the last fundamental reset; all else since the start
+    root["clock_khz"] = options_.config.device.clock_khz;
+    root["host"] = {{"completions", host_interface_.completions()},
+                    {"command_clocks", queue_engine_.command_clocks()},
+                    {"longest_command_clocks", queue_engine_.longest_command_clocks()},
+                    {"pcie_bytes_in", link_.bytes_read()},
+                    {"pcie_bytes_out", link_.bytes_written()},
+                    {"dma_bytes", dma_.bytes_moved()},
+                    {"launches", grid_.launches()}};
+    root["memory"] = {{"sram_read_bytes", fabric.sram_read_bytes},
+                      {"sram_write_bytes", fabric.sram_write_bytes},
+                      {"dram_read_bytes", fabric.dram_read_bytes},
+                      {"dram_write_bytes", fabric.dram_write_bytes},
+                      {"dram_row_hits", fabric.dram_row_hits},
+                      {"dram_row_misses", fabric.dram_row_misses},
+                      {"dram_channel_bytes", fabric.dram_channel_bytes},
+                      {"pe_to_pe_bytes", fabric.pe_to_pe_bytes},
+                      {"amos", fabric.amos}};
+    for (HartId hart = 0; hart < cores_.hart_count(); ++hart) {
+        const Json core = {{"instructions", cores_.hart(hart).retired()},
+                           {"fetch_misses", cores_.fetches(hart).misses},
+                           {"fetch_clocks", cores_.fetches(hart).clocks},
+                           {"clocks", times(cores_.runner(hart).activity(), now)}};
+        if (hart < TALUS_CONTROL_HARTS) {
+            root["control"][fmt::format("hart {}", hart)] = core;
+            continue;
+        }
+        const unsigned number = hart - TALUS_CONTROL_HARTS;
+        const std::uint32_t pe = number / TALUS_CORES_PER_PE;
+        const std::uint32_t cols = options_.config.grid.cols;
+        root["pe"][fmt::format("{}.{}", pe / cols, pe % cols)]
+            [number % TALUS_CORES_PER_PE == TALUS_CORE_A ? "core A" : "core B"] = core;
+    }
+    for (std::uint32_t pe = 0; pe < options_.config.pe_count(); ++pe) {
+        const PeCounters& counters = cores_.pe(pe).counters();
+        const std::uint32_t cols = options_.config.grid.cols;
+        Json& out = root["pe"][fmt::format("{}.{}", pe / cols, pe % cols)];
+        for (unsigned unit = 0; unit < TALUS_UNIT_COUNT; ++unit) {
+            const PeCounters::Unit& from = counters.units[unit];
+            out[std::string(unit_name(unit))] = {{"commands", from.commands},
+                                                 {"busy_clocks", from.busy_clocks},
+                                                 {"bytes", from.bytes},
+                                                 {"clocks", times(from.activity, now)}};
+        }
+        out["macs"] = counters.macs;
+        out["launches"] = counters.launches;
+        out["faults"] = counters.faults;
+    }
+    std::ofstream file(options_.statistics_path, std::ios::trunc);
+    if (options_.statistics_path.ends_with(".json")) {
+        file << root.dump(2) << '\n';
+    } else {
+        print(file, "", root);
+    }
+    file.flush();
+    if (!file) {
+        diagnostics_.internal("{}: cannot be written", options_.statistics_path);
+    }
+}
+
+} // namespace talus::sim
