@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -57,6 +58,8 @@ struct Arguments {
     std::string gdb;
     bool wait_gdb = false;
     std::string crash_dir;
+    std::vector<std::string> faults;
+    std::string fault_report;
     bool trace_commands = false;
     std::string trace;
     std::string statistics;
@@ -120,7 +123,8 @@ class Card {
             failed_ = true;
             wake();
         });
-        if (!arguments.gdb.empty() || !arguments.crash_dir.empty()) {
+        fault_report_ = numbered(arguments.fault_report, arguments, number);
+        if (!arguments.gdb.empty() || !arguments.crash_dir.empty() || !arguments.faults.empty()) {
             debugger_ = std::make_unique<debug::Debugger>(
                 device_, debugger_options(arguments, number, wake));
             device_.set_debugger(debugger_.get());
@@ -151,6 +155,12 @@ class Card {
         server_->stop(); // first: then no DMA is left that the timing thread could wait for
         device_.stop();
         function_.observe_config({});
+        if (debugger_ && !debugger_->injector().faults().empty()) {
+            diagnostics_.info("injected faults:\n{}", debugger_->injector().summary());
+            if (!fault_report_.empty()) {
+                std::ofstream(fault_report_) << debugger_->injector().json();
+            }
+        }
     }
 
     void start() {
@@ -195,6 +205,7 @@ class Card {
         if (!options.crash_dir.empty()) {
             std::filesystem::create_directories(options.crash_dir);
         }
+        options.faults = arguments.faults;
         options.on_kill = wake;
         return options;
     }
@@ -234,6 +245,7 @@ class Card {
 
     std::uint64_t serial_;
     int fd_;
+    std::string fault_report_;
     std::atomic<bool> failed_{false};
     Diagnostics diagnostics_;
     Device device_;
@@ -342,6 +354,13 @@ int main(int argc, char** argv) {
     app.add_option("--crash-dir", arguments.crash_dir,
                    "Write an ELF core file into this folder for every fault of a hart")
         ->check(CLI::ExistingDirectory);
+    auto* faults =
+        app.add_option("--inject", arguments.faults,
+                       "Inject a hardware fault, for instance flip:memory=dram:addr=0x100, as "
+                       "src/debug/README.md describes them; may be given several times");
+    app.add_option("--inject-report", arguments.fault_report,
+                   "Write what was injected and what noticed it to this file at the end (JSON)")
+        ->needs(faults);
     app.add_flag("--trace-commands", arguments.trace_commands,
                  "Log every admitted batch and every completion with its clocks");
     bare::Options bare_options;

@@ -91,7 +91,17 @@ std::string Diagnostics::pc(std::uint64_t addr) const {
     return symbol.empty() ? fmt::format("{:#x}", addr) : fmt::format("{:#x} <{}>", addr, symbol);
 }
 
+void Diagnostics::reported(std::string_view text) {
+    write(Owner::kInfo, text);
+    if (listener_) {
+        listener_(text);
+    }
+}
+
 void Diagnostics::write(Owner owner, std::string_view text) {
+    if (owner == Owner::kGuest && listener_) {
+        listener_(text);
+    }
     counts_[static_cast<unsigned>(owner)].fetch_add(1, std::memory_order_relaxed);
     const bool silent = owner == Owner::kInfo && quiet_.load(std::memory_order_relaxed);
     const std::string line = fmt::format("[{:<13} {:>12}] {}\n", owner_name(owner),

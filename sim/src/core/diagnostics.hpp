@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -105,6 +106,15 @@ class Diagnostics {
 
     void write(Owner owner, std::string_view text);
 
+    /// The device told its user of an error (a command that failed): information, and for the
+    /// listener.
+    void reported(std::string_view text);
+    /// Hears of everything that the device detects: errors of the guest, and reported(). On the
+    /// timing thread; set before it runs.
+    void set_detection_listener(std::function<void(std::string_view)> listener) {
+        listener_ = std::move(listener);
+    }
+
     void set_clock(Cycle now) { clock_.store(now, std::memory_order_relaxed); }
     /// The latest lines, at most `count` and kRecentLines, oldest first; those that are not written
     /// because of set_quiet() as well.
@@ -119,6 +129,7 @@ class Diagnostics {
     std::atomic<Cycle> clock_{0};
     std::atomic<bool> quiet_{false};
     std::atomic<std::uint64_t> counts_[5] = {};
+    std::function<void(std::string_view)> listener_;
     std::deque<std::string> recent_; ///< under mutex_
     SymbolTable symbols_;
 };

@@ -9,6 +9,7 @@
 
 #include "core_dump.hpp"
 #include "soc/host_interface.hpp"
+#include "soc/pcie_link.hpp"
 
 namespace talus::sim::debug {
 
@@ -60,7 +61,7 @@ std::uint64_t window_of(HartId hart) {
 } // namespace
 
 Debugger::Debugger(DebugServices& device, DebuggerOptions options)
-    : device_(device), parts_(device.parts()), options_(std::move(options)) {
+    : device_(device), parts_(device.parts()), options_(std::move(options)), injector_(parts_) {
     control_.resize(parts_.cores.hart_count());
     pe_points_.resize(parts_.config.pe_count());
     for (Control& control : control_) {
@@ -70,11 +71,25 @@ Debugger::Debugger(DebugServices& device, DebuggerOptions options)
         server_ = std::make_unique<GdbServer>(options_.listen);
     }
     parts_.cores.set_trap_observer(this);
+    parts_.diagnostics.set_detection_listener(
+        [this](std::string_view what) { injector_.notice(parts_.events.now(), what); });
+    for (const std::string& fault : options_.faults) {
+        inject(fault);
+    }
+}
+
+void Debugger::inject(std::string_view specification) {
+    injector_.add(parse_fault(specification, parts_.config));
+    parts_.fabric.set_fault_hooks(&injector_);
+    parts_.link.set_fault_hooks(&injector_);
 }
 
 Debugger::~Debugger() {
     server_.reset();
     parts_.cores.set_trap_observer(nullptr);
+    parts_.diagnostics.set_detection_listener({});
+    parts_.fabric.set_fault_hooks(nullptr);
+    parts_.link.set_fault_hooks(nullptr);
     for (HartId hart = 0; hart < control_.size(); ++hart) {
         parts_.cores.hart(hart).set_debug(nullptr);
     }

@@ -21,6 +21,7 @@
 #include <string_view>
 #include <vector>
 
+#include "fault_injector.hpp"
 #include "gdb_server.hpp"
 #include "isa/hart.hpp"
 #include "soc/cores.hpp"
@@ -29,10 +30,11 @@
 namespace talus::sim::debug {
 
 struct DebuggerOptions {
-    std::string listen;            ///< as GdbServer takes it; empty: no gdb
-    bool wait_gdb = false;         ///< the device does not begin before gdb has said so
-    std::string crash_dir;         ///< a core file there for every fault of a hart; empty: none
-    std::function<void()> on_kill; ///< gdb's `kill`: the simulator shall end. Any thread.
+    std::string listen;              ///< as GdbServer takes it; empty: no gdb
+    bool wait_gdb = false;           ///< the device does not begin before gdb has said so
+    std::string crash_dir;           ///< a core file there for every fault of a hart; empty: none
+    std::vector<std::string> faults; ///< to inject (fault_injector.hpp)
+    std::function<void()> on_kill;   ///< gdb's `kill`: the simulator shall end. Any thread.
 };
 
 /// Everything but the constructor, start() and attention() belongs to the timing thread.
@@ -52,6 +54,8 @@ class Debugger final : public DeviceDebugger, public DebugHook, public TrapObser
     bool attention() const override;
     void attend() override;
     bool holds_harts() const override;
+    Cycle due() const override { return injector_.next(); }
+    void on_due(Cycle now) override { injector_.fire(now); }
 
     // DebugHook
     bool before_instruction(HartId hart) override;
@@ -64,6 +68,9 @@ class Debugger final : public DeviceDebugger, public DebugHook, public TrapObser
 
     /// One `monitor` command; the text that the user sees.
     std::string monitor(std::string_view command);
+
+    /// What was injected and what noticed it. After the timing thread has ended.
+    const FaultInjector& injector() const { return injector_; }
 
   private:
     enum class Action : std::uint8_t { kFreeze, kContinue, kStep };
@@ -138,6 +145,8 @@ class Debugger final : public DeviceDebugger, public DebugHook, public TrapObser
     std::string monitor_queues() const;
     std::string monitor_cycle() const;
     std::string monitor_log(std::string_view count) const;
+    std::string monitor_inject(std::string_view specification);
+    void inject(std::string_view specification);
     std::string monitor_dump(std::string_view which, std::string_view path) const;
     std::string hart_state(HartId hart) const;
     std::optional<std::uint32_t> parse_pe(std::string_view text) const;
@@ -145,6 +154,7 @@ class Debugger final : public DeviceDebugger, public DebugHook, public TrapObser
     DebugServices& device_;
     DeviceParts parts_;
     DebuggerOptions options_;
+    FaultInjector injector_;
     std::unique_ptr<GdbServer> server_;
 
     std::vector<Control> control_;

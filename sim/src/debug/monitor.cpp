@@ -27,6 +27,8 @@ constexpr const char* kHelp =
     "stop-on-trap on|off     stop before a hart takes a trap (calls and interrupts excepted)\n"
     "step-interrupts on|off  step into interrupt handlers (off: over them)\n"
     "dump PE|control PATH    an ELF core file of PE ROW.COL, or of the control harts\n"
+    "inject [SPEC]           a hardware fault (src/debug/README.md); without SPEC: what became of "
+    "them\n"
     "reset                   fundamental reset; the device then stands before its first "
     "instruction\n";
 
@@ -95,6 +97,9 @@ std::string Debugger::monitor(std::string_view command) {
     }
     if (word == "dump") {
         return monitor_dump(argument, next_word(command));
+    }
+    if (word == "inject") {
+        return monitor_inject(argument);
     }
     if (word == "stop-on-trap") {
         return on_off(stop_on_trap_);
@@ -232,6 +237,20 @@ std::string Debugger::monitor_pe(std::string_view which, bool buffers) const {
 
 std::string Debugger::monitor_queues() const {
     return join(parts_.queue_engine.describe());
+}
+
+std::string Debugger::monitor_inject(std::string_view specification) {
+    if (specification.empty()) {
+        return injector_.summary();
+    }
+    try {
+        inject(specification);
+    } catch (const std::invalid_argument& error) {
+        return fmt::format("{}\n", error.what());
+    }
+    injector_.fire(parts_.events.now());
+    touched_ = true;
+    return "\n";
 }
 
 std::string Debugger::monitor_dump(std::string_view which, std::string_view path) const {

@@ -24,6 +24,7 @@
 
 #include "core/config.hpp"
 #include "core/event_queue.hpp"
+#include "core/fault_hooks.hpp"
 #include "core/types.hpp"
 #include "isa/hart.hpp"
 
@@ -168,6 +169,9 @@ class Fabric {
     void set_code_listener(CodeWriteListener* listener) { code_listener_ = listener; }
     /// The cores' data caches: hear of every write, and are asked by coherent().
     void set_caches(DataCaches* caches) { caches_ = caches; }
+    /// Injected faults, for the units of the PEs; null: none. Outlives its use.
+    void set_fault_hooks(FaultHooks* faults) { faults_ = faults; }
+    FaultHooks* fault_hooks() const { return faults_; }
     /// An instruction-cache line at addr was fetched: later writes to its page are told.
     void mark_code(std::uint64_t addr);
 
@@ -258,6 +262,7 @@ class Fabric {
     struct State;
     Config config_;
     CodeWriteListener* code_listener_ = nullptr;
+    FaultHooks* faults_ = nullptr;
     BroadcastRendezvous broadcasts_;
     DataCaches* caches_ = nullptr;
     std::unique_ptr<State> state_;

@@ -173,6 +173,15 @@ void CommandProcessor::dispatch(unsigned unit, Cycle now) {
 void CommandProcessor::begin_commands(unsigned unit, Cycle now) {
     UnitState& state = units_[unit];
     while (!state.queues[0].commands.empty() || !state.queues[1].commands.empty()) {
+        if (FaultHooks* faults = shared_.fabric.fault_hooks()) {
+            const Cycle until = faults->stuck_until(shared_.pe, unit, now);
+            if (until > now) {
+                if (until != kNever) {
+                    kick(unit, until);
+                }
+                return;
+            }
+        }
         if (state.in_flight.size() >= state.unit->in_flight_limit()) {
             return; // a completion dispatches again
         }
@@ -380,6 +389,15 @@ void CommandProcessor::answer(unsigned unit, std::uint64_t token, Cycle now) {
     }
 }
 
+/// An injected fault keeps the command's bytes from arriving.
+bool CommandProcessor::lost(const Command& command, Cycle now) const {
+    const bool in = command.unit == TALUS_UNIT_FI_IN;
+    const bool out = command.unit == TALUS_UNIT_FI_OUT;
+    FaultHooks* faults = shared_.fabric.fault_hooks();
+    return faults != nullptr && (in || out) &&
+           faults->drops_dma(shared_.pe, out, now, std::uint64_t{command.rows} * command.row_bytes);
+}
+
 void CommandProcessor::complete(unsigned unit, Cycle now) {
     UnitState& state = units_[unit];
     if (trace_ != nullptr) [[unlikely]] {
@@ -387,7 +405,9 @@ void CommandProcessor::complete(unsigned unit, Cycle now) {
     }
     Command& command = state.in_flight.front();
     settle_before(command);
-    state.unit->execute(command);
+    if (!lost(command, now)) {
+        state.unit->execute(command);
+    }
     for (const Operand& operand : command.operands) {
         if (!operand.used || operand.direct) {
             continue;

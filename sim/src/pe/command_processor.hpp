@@ -57,6 +57,8 @@ class CommandProcessor {
     void trace(TraceSink& sink, TraceTrack parent);
     CoreActivity wait_of(unsigned core) const;
     void describe_waits(const std::string& pe, std::vector<std::string>& out) const;
+    /// Unit::settle() of the units that put values off.
+    void settle() { units_[TALUS_UNIT_DPE].unit->settle(); }
     /// Configured circular buffers and semaphores that are not 0, a line each.
     void describe_buffers(std::vector<std::string>& out) const;
     /// What each queue holds and what is under way in each unit, a line each.
@@ -142,6 +144,7 @@ class CommandProcessor {
     void answer(unsigned unit, std::uint64_t token, Cycle now);
     void connect_units();
     void complete(unsigned unit, Cycle now);
+    bool lost(const Command& command, Cycle now) const;
     void settle_before(const Command& command);
     std::optional<Fault> evaluate(Command& command, Wait& wait) const;
     std::optional<Fault> evaluate_operand(const Command& command, Operand& operand,

@@ -326,6 +326,10 @@ std::vector<std::string> Pe::describe_waits() const {
     return lines;
 }
 
+void Pe::settle() {
+    impl_->cp.settle();
+}
+
 std::vector<std::string> Pe::describe_buffers() const {
     std::vector<std::string> lines;
     impl_->cp.describe_buffers(lines);

@@ -91,6 +91,9 @@ class Pe final : public EventSink, public PePort {
     /// report.
     std::vector<std::string> describe_waits() const;
 
+    /// Computes what a unit has completed and put off: local memory is about to change under it.
+    void settle();
+
     /// For people: the state of the command processor, a line for each thing that is not idle.
     std::vector<std::string> describe_buffers() const;
     std::vector<std::string> describe_queues() const;

@@ -505,9 +505,15 @@ FabricError Cores::peek(HartId hart, std::uint64_t addr, void* data, std::uint64
 }
 
 FabricError Cores::poke(HartId hart, std::uint64_t addr, const void* data, std::uint64_t len) {
-    const FabricError error = fabric_.poke(Requester::hart(hart), events_.now(), addr, data, len);
-    code_.invalidate(); // it may have been code, and some of it may have been written
-    return error;
+    prepare_for_writes();
+    return fabric_.poke(Requester::hart(hart), events_.now(), addr, data, len);
+}
+
+void Cores::prepare_for_writes() {
+    for (const auto& pe : pes_) {
+        pe->settle();
+    }
+    code_.invalidate();
 }
 
 void Cores::on_trap(HartId hart, const TrapInfo& info) {

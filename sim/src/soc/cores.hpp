@@ -74,6 +74,10 @@ class Cores final : public HartPort,
     FabricError peek(HartId hart, std::uint64_t addr, void* data, std::uint64_t len);
     FabricError poke(HartId hart, std::uint64_t addr, const void* data, std::uint64_t len);
 
+    /// Memory is about to be written behind the model's back: what units have put off is computed
+    /// from what is there now, and code is looked at again before its next use.
+    void prepare_for_writes();
+
     /// Instructions of a hart since construction, over its resets.
     std::uint64_t retired(HartId hart) const {
         return retired_before_[hart] + harts_[hart]->retired();

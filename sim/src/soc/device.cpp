@@ -103,8 +103,8 @@ void Device::stop() {
 }
 
 DeviceParts Device::parts() {
-    return {options_.config, diagnostics_, events_,         fabric_,       cores_,
-            clint_,          interrupts_,  host_interface_, queue_engine_, dma_};
+    return {options_.config, diagnostics_,    events_,       fabric_, cores_, clint_,
+            interrupts_,     host_interface_, queue_engine_, dma_,    link_};
 }
 
 // --- socket thread -------------------------------------------------------------------------------
@@ -251,11 +251,18 @@ bool Device::serve_requests() {
     return true;
 }
 
+void Device::run_next_event() {
+    events_.run_next();
+    if (debugger_ != nullptr && events_.now() >= debugger_->due()) {
+        debugger_->on_due(events_.now());
+    }
+}
+
 void Device::run_events() {
     // In portions, so that requests and the status page are looked after.
     for (unsigned count = 0; count < 256 && !events_.empty() && !replay_due() && !debugger_calls();
          ++count) {
-        events_.run_next();
+        run_next_event();
     }
     tick_fresh_ = false;
     if (options_.free_host_clock && !events_.empty()) {
@@ -583,9 +590,9 @@ void Device::step_to_timer() {
         return;
     }
     last_tick_ = events_.background_timer();
-    events_.run_next();
+    run_next_event();
     while (!events_.empty() && !interrupted()) {
-        events_.run_next();
+        run_next_event();
     }
     tick_fresh_ = true;
     publish_clock();

@@ -109,6 +109,7 @@ class Device final : public PciDeviceModel, public DebugServices {
 
     // timing thread
     void run();
+    void run_next_event();
     void run_events();
     bool debugger_calls() const { return debugger_ != nullptr && debugger_->attention(); }
     bool serve_requests(); ///< false: stop

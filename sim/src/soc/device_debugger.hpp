@@ -14,6 +14,7 @@ class Clint;
 class HostInterface;
 class QueueEngine;
 class DmaEngines;
+class PcieLink;
 class InterruptController;
 
 /// The units of a device. Belong to the timing thread.
@@ -28,6 +29,7 @@ struct DeviceParts {
     HostInterface& host_interface;
     QueueEngine& queue_engine;
     DmaEngines& dma;
+    PcieLink& link;
 };
 
 class DeviceDebugger {
@@ -42,6 +44,9 @@ class DeviceDebugger {
     virtual void attend() = 0;
     /// Harts that could run are kept from it: a device without events is not parked.
     virtual bool holds_harts() const = 0;
+    /// When on_due() wants to be called: after the first event at or after that time.
+    virtual Cycle due() const = 0;
+    virtual void on_due(Cycle now) = 0;
 };
 
 /// What a debugger may ask of the device besides its parts.

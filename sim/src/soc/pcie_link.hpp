@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "../core/config.hpp"
+#include "../core/fault_hooks.hpp"
 
 namespace talus::sim {
 
@@ -28,6 +29,8 @@ class PcieLink {
     Cycle write(Cycle now, std::uint64_t bytes) {
         return reserve(outbound_, now, bytes) + write_latency_;
     }
+    /// null: the link is free of errors. Outlives its use.
+    void set_fault_hooks(FaultHooks* faults) { faults_ = faults; }
     void reset() { inbound_ = outbound_ = 0; }
 
     /// From the host and to it, since construction.
@@ -38,6 +41,13 @@ class PcieLink {
     static constexpr std::uint64_t kTicks = 1024; ///< fractions of a clock
 
     Cycle reserve(std::uint64_t& free, Cycle from, std::uint64_t bytes) {
+        if (faults_ != nullptr) {
+            // A damaged packet is refused and sent again: its bytes once more, after the round trip
+            // of the refusal.
+            const std::uint64_t again = faults_->replays(from, bytes);
+            from += again * read_latency_;
+            bytes += again * kReplayedBytes;
+        }
         free =
             std::max(free, from * kTicks) +
             static_cast<std::uint64_t>(std::llround(static_cast<double>(bytes) * ticks_per_byte_));
@@ -45,6 +55,9 @@ class PcieLink {
         return (free + kTicks - 1) / kTicks;
     }
 
+    static constexpr std::uint64_t kReplayedBytes = 256 + 24; ///< payload and framing
+
+    FaultHooks* faults_ = nullptr;
     double ticks_per_byte_;
     Cycle read_latency_;
     Cycle write_latency_;

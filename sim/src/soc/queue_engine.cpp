@@ -184,6 +184,11 @@ void QueueEngine::post(Cycle now, unsigned qid) {
         completion.cqe.device_cycles = done - completion.cqe.device_cycles;
         completion.cqe.status =
             static_cast<std::uint16_t>((completion.cqe.status & ~TALUS_CQE_PHASE) | queue.phase);
+        if ((completion.cqe.status & ~TALUS_CQE_PHASE) != 0) {
+            diagnostics_.reported(fmt::format("queue {}: command {} failed, status {:#06x}", qid,
+                                              completion.cqe.cid,
+                                              completion.cqe.status & ~TALUS_CQE_PHASE));
+        }
         queue.posting.push_back(completion);
         queue.cq_tail = next;
         if (next == 0) {

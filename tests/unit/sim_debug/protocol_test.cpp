@@ -1,6 +1,8 @@
 // The debug port packet by packet, on a device that only its ROM uses: parked, stepped,
 // interrupted, reset, left and come back to.
+#include <chrono>
 #include <string>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -27,7 +29,8 @@ struct Parked {
         EXPECT_EQ(client.ask("?").substr(0, 3), "T05");
         client.send(packet("vCont;c"));
         // Parked: the ROM waits for the host's mailbox in WFI.
-        for (int tries = 0; tries < 200; ++tries) {
+        for (int tries = 0; tries < 1000; ++tries) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(10));
             client.send("\x03");
             EXPECT_EQ(client.reply().substr(0, 3), "T02");
             if (client.monitor("cycle").find("(parked)") != std::string::npos) {

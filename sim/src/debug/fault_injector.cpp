@@ -1,0 +1,330 @@
+#include "fault_injector.hpp"
+
+#include <algorithm>
+#include <random>
+#include <stdexcept>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "talus/hw/address_map.h"
+#include "talus/hw/instructions.h"
+
+#include "packet.hpp"
+#include "soc/cores.hpp"
+
+namespace talus::sim::debug {
+
+namespace {
+
+constexpr std::uint64_t kPacketBytes = 256; ///< payload of a PCIe packet, for counting
+constexpr std::uint64_t kMaxFlips = 1u << 20;
+constexpr std::size_t kMaxEffects = 1000; ///< recorded per fault
+
+constexpr struct {
+    const char* name;
+    unsigned unit;
+} kUnits[] = {{"fi-in", TALUS_UNIT_FI_IN}, {"fi-out", TALUS_UNIT_FI_OUT}, {"mlu", TALUS_UNIT_MLU},
+              {"dpe", TALUS_UNIT_DPE},     {"re", TALUS_UNIT_RE},         {"se", TALUS_UNIT_SE}};
+constexpr struct {
+    const char* name;
+    InjectedFault::Memory memory;
+} kMemories[] = {{"local", InjectedFault::Memory::kLocal},
+                 {"control", InjectedFault::Memory::kControl},
+                 {"lls", InjectedFault::Memory::kLls},
+                 {"dram", InjectedFault::Memory::kDram}};
+constexpr struct {
+    const char* name;
+    InjectedFault::Kind kind;
+} kKinds[] = {{"flip", InjectedFault::Kind::kFlip},
+              {"dma-drop", InjectedFault::Kind::kDmaDrop},
+              {"stuck", InjectedFault::Kind::kStuck},
+              {"link", InjectedFault::Kind::kLink}};
+
+[[noreturn]] void refuse(std::string_view text, const std::string& why) {
+    throw std::invalid_argument(fmt::format("inject {}: {}", text, why));
+}
+
+std::uint64_t number(std::string_view whole, std::string_view text) {
+    try {
+        std::size_t used = 0;
+        const std::string copy(text);
+        const std::uint64_t value = std::stoull(copy, &used, 0);
+        if (used == copy.size() && copy[0] != '-') {
+            return value;
+        }
+    } catch (const std::exception&) {
+    }
+    refuse(whole, fmt::format("\"{}\" is not a number", text));
+}
+
+std::uint64_t size_of(const InjectedFault& fault, const Config& config) {
+    switch (fault.memory) {
+    case InjectedFault::Memory::kLocal:
+        return TALUS_LOCAL_SIZE;
+    case InjectedFault::Memory::kControl:
+        return TALUS_CONTROL_SRAM_SIZE;
+    case InjectedFault::Memory::kLls:
+        return config.sram.scratch_bytes;
+    case InjectedFault::Memory::kDram:
+        return config.dram.bytes;
+    }
+    return 0;
+}
+
+} // namespace
+
+InjectedFault parse_fault(std::string_view text, const Config& config) {
+    InjectedFault fault;
+    fault.text = text;
+    std::string_view rest = text;
+    const std::string_view kind = take_field(rest, ":");
+    const auto* found = std::find_if(std::begin(kKinds), std::end(kKinds),
+                                     [&](const auto& entry) { return kind == entry.name; });
+    if (found == std::end(kKinds)) {
+        refuse(text, fmt::format("\"{}\" is none of flip, dma-drop, stuck, link", kind));
+    }
+    fault.kind = found->kind;
+    bool has_pe = false;
+    bool has_unit = false;
+    bool has_memory = false;
+    while (!rest.empty()) {
+        std::string_view value = take_field(rest, ":");
+        const std::string_view key = take_field(value, "=");
+        const auto is_flip = fault.kind == InjectedFault::Kind::kFlip;
+        if (key == "at") {
+            fault.at = number(text, value);
+        } else if (key == "pe" && fault.kind != InjectedFault::Kind::kLink) {
+            std::string_view column = value;
+            const std::uint64_t row = number(text, take_field(column, "."));
+            const std::uint64_t col = number(text, column);
+            if (row >= config.grid.rows || col >= config.grid.cols) {
+                refuse(text, fmt::format("there is no PE {}", value));
+            }
+            fault.pe = static_cast<std::uint32_t>(row * config.grid.cols + col);
+            has_pe = true;
+        } else if (key == "memory" && is_flip) {
+            for (const auto& entry : kMemories) {
+                if (value == entry.name) {
+                    fault.memory = entry.memory;
+                    has_memory = true;
+                }
+            }
+        } else if (key == "addr" && is_flip) {
+            fault.addr = number(text, value);
+            fault.has_addr = true;
+        } else if (key == "range" && is_flip) {
+            fault.range = number(text, value);
+        } else if (key == "bit" && is_flip) {
+            fault.bit = static_cast<unsigned>(std::min<std::uint64_t>(number(text, value), 99));
+            if (fault.bit > 7) {
+                refuse(text, "a byte has bits 0 to 7");
+            }
+        } else if (key == "seed" && is_flip) {
+            fault.seed = number(text, value);
+        } else if (key == "count" && (is_flip || fault.kind == InjectedFault::Kind::kDmaDrop)) {
+            fault.count = number(text, value);
+        } else if (key == "dir" && fault.kind == InjectedFault::Kind::kDmaDrop &&
+                   (value == "in" || value == "out")) {
+            fault.any_direction = false;
+            fault.out = value == "out";
+        } else if (key == "unit" && fault.kind == InjectedFault::Kind::kStuck) {
+            for (const auto& entry : kUnits) {
+                if (value == entry.name) {
+                    fault.unit = entry.unit;
+                    has_unit = true;
+                }
+            }
+        } else if (key == "for" && !is_flip && fault.kind != InjectedFault::Kind::kDmaDrop) {
+            fault.duration = number(text, value);
+        } else if (key == "every" && fault.kind == InjectedFault::Kind::kLink) {
+            fault.every = number(text, value);
+        } else {
+            refuse(text, fmt::format("\"{}={}\" does not belong to {}", key, value, kind));
+        }
+    }
+    const bool local =
+        fault.kind == InjectedFault::Kind::kFlip && fault.memory == InjectedFault::Memory::kLocal;
+    if (fault.kind == InjectedFault::Kind::kFlip && !has_memory) {
+        refuse(text, "memory= is one of local, control, lls, dram");
+    }
+    if ((local || fault.kind == InjectedFault::Kind::kDmaDrop ||
+         fault.kind == InjectedFault::Kind::kStuck) &&
+        !has_pe) {
+        refuse(text, "pe=ROW.COL is missing");
+    }
+    if (fault.kind == InjectedFault::Kind::kStuck && !has_unit) {
+        refuse(text, "unit= is one of fi-in, fi-out, mlu, dpe, re, se");
+    }
+    if (fault.kind == InjectedFault::Kind::kFlip) {
+        const std::uint64_t size = size_of(fault, config);
+        fault.range = fault.range == 0 ? size : fault.range;
+        if (fault.range > size || fault.addr >= size) {
+            refuse(text, fmt::format("the memory has {:#x} bytes", size));
+        }
+        if (fault.count > kMaxFlips) {
+            refuse(text, fmt::format("at most {} flips", kMaxFlips));
+        }
+    }
+    if (fault.every == 0 || fault.count == 0) {
+        refuse(text, "0 makes no sense here");
+    }
+    return fault;
+}
+
+void FaultInjector::add(InjectedFault fault) {
+    if (fault.kind == InjectedFault::Kind::kFlip) {
+        next_ = std::min(next_, fault.at);
+    }
+    faults_.push_back(std::move(fault));
+}
+
+void FaultInjector::record(InjectedFault& fault, Cycle now, std::string text) {
+    ++fault.done;
+    if (fault.effects.size() < kMaxEffects) {
+        parts_.diagnostics.info("injected fault ({}): {}", fault.text, text);
+        fault.effects.push_back({now, std::move(text)});
+    }
+}
+
+void FaultInjector::fire(Cycle now) {
+    next_ = kNever;
+    for (InjectedFault& fault : faults_) {
+        if (fault.kind != InjectedFault::Kind::kFlip || fault.done != 0) {
+            continue;
+        }
+        if (fault.at <= now) {
+            flip(fault, now);
+        } else {
+            next_ = std::min(next_, fault.at);
+        }
+    }
+}
+
+void FaultInjector::flip(InjectedFault& fault, Cycle now) {
+    std::uint8_t* memory = nullptr;
+    std::string name;
+    switch (fault.memory) {
+    case InjectedFault::Memory::kLocal:
+        memory = parts_.fabric.pe(fault.pe)->local_memory();
+        name = fmt::format("local memory of PE {}.{}", fault.pe / parts_.config.grid.cols,
+                           fault.pe % parts_.config.grid.cols);
+        break;
+    case InjectedFault::Memory::kControl:
+        memory = parts_.fabric.control_sram();
+        name = "control SRAM";
+        break;
+    case InjectedFault::Memory::kLls:
+        memory = parts_.fabric.lls();
+        name = "LLS";
+        break;
+    case InjectedFault::Memory::kDram:
+        memory = parts_.fabric.dram();
+        name = "DRAM";
+        break;
+    }
+    parts_.cores.prepare_for_writes();
+    std::mt19937_64 random(fault.seed);
+    for (std::uint64_t i = 0; i < fault.count; ++i) {
+        // The same draws whether they are used or not.
+        const std::uint64_t place = random() % fault.range;
+        const unsigned drawn = static_cast<unsigned>(random() % 8);
+        const std::uint64_t addr = fault.has_addr ? fault.addr : place;
+        const unsigned bit = fault.bit < 8 ? fault.bit : drawn;
+        const std::uint8_t before = memory[addr];
+        memory[addr] = static_cast<std::uint8_t>(before ^ 1u << bit);
+        record(fault, now,
+               fmt::format("{} + {:#x}, bit {}: {:#04x} becomes {:#04x}", name, addr, bit, before,
+                           memory[addr]));
+    }
+}
+
+bool FaultInjector::drops_dma(std::uint32_t pe, bool out, Cycle now, std::uint64_t bytes) {
+    for (InjectedFault& fault : faults_) {
+        if (fault.kind == InjectedFault::Kind::kDmaDrop && fault.pe == pe &&
+            (fault.any_direction || fault.out == out) && active(fault, now) &&
+            fault.done < fault.count) {
+            record(fault, now,
+                   fmt::format("a DMA {} of {} bytes is lost", out ? "out" : "in", bytes));
+            return true;
+        }
+    }
+    return false;
+}
+
+Cycle FaultInjector::stuck_until(std::uint32_t pe, unsigned unit, Cycle now) {
+    for (InjectedFault& fault : faults_) {
+        if (fault.kind == InjectedFault::Kind::kStuck && fault.pe == pe && fault.unit == unit &&
+            (fault.done == 0 ? now >= fault.at : active(fault, now))) {
+            if (fault.done == 0) {
+                record(fault, now, "the unit does not begin a command that it has");
+                fault.at = now; // its time counts from here
+            }
+            return fault.duration == kNever ? kNever : fault.at + fault.duration;
+        }
+    }
+    return now;
+}
+
+std::uint64_t FaultInjector::replays(Cycle now, std::uint64_t bytes) {
+    std::uint64_t damaged = 0;
+    for (InjectedFault& fault : faults_) {
+        if (fault.kind != InjectedFault::Kind::kLink || !active(fault, now)) {
+            continue;
+        }
+        const std::uint64_t before = packets_;
+        packets_ += (bytes + kPacketBytes - 1) / kPacketBytes;
+        const std::uint64_t hit = packets_ / fault.every - before / fault.every;
+        if (hit != 0) {
+            record(fault, now, fmt::format("{} PCIe packets are damaged and sent again", hit));
+            damaged += hit;
+        }
+    }
+    return damaged;
+}
+
+void FaultInjector::notice(Cycle now, std::string_view what) {
+    for (InjectedFault& fault : faults_) {
+        if (fault.done != 0 && fault.noticed.size() < kMaxEffects) {
+            fault.noticed.push_back({now, std::string(what)});
+        }
+    }
+}
+
+std::string FaultInjector::json() const {
+    const auto list = [](const std::vector<InjectedFault::Effect>& effects) {
+        nlohmann::json array = nlohmann::json::array();
+        for (const InjectedFault::Effect& effect : effects) {
+            array.push_back({{"clock", effect.clock}, {"what", effect.text}});
+        }
+        return array;
+    };
+    nlohmann::json faults = nlohmann::json::array();
+    for (const InjectedFault& fault : faults_) {
+        faults.push_back({{"spec", fault.text},
+                          {"times", fault.done},
+                          {"injected", list(fault.effects)},
+                          {"noticed", list(fault.noticed)}});
+    }
+    return nlohmann::json{{"faults", std::move(faults)}}.dump(2) + "\n";
+}
+
+std::string FaultInjector::summary() const {
+    std::string text;
+    for (const InjectedFault& fault : faults_) {
+        text += fault.text;
+        if (fault.done == 0) {
+            text += ": not injected (yet)\n";
+            continue;
+        }
+        text += fmt::format(": injected {} times, first at clock {} ({}); ", fault.done,
+                            fault.effects.front().clock, fault.effects.front().text);
+        text += fault.noticed.empty()
+                    ? std::string("noticed by nobody\n")
+                    : fmt::format("noticed {} times, first at clock {}: {}\n", fault.noticed.size(),
+                                  fault.noticed.front().clock, fault.noticed.front().text);
+    }
+    return text.empty() ? "no fault was injected\n" : text;
+}
+
+} // namespace talus::sim::debug

@@ -1,0 +1,106 @@
+// Faults of the hardware, put in on purpose: from the command line (--inject) and from gdb (monitor
+// inject). What was injected, when, and who noticed goes to the log and to a JSON report.
+//
+// A specification is a kind and key=value pairs, separated by colons:
+//
+//   flip:memory=local:pe=3.4      a bit of a PE's local memory changes, as by a particle
+//   flip:memory=control|lls|dram  a bit of another memory
+//     [:addr=OFFSET]              from the memory's beginning; without it places are drawn by seed
+//     [:range=BYTES][:seed=S]     from the first BYTES (default: all)
+//     [:bit=0..7][:count=N]       bit of the byte (default: drawn); so many flips
+//   dma-drop:pe=3.4               DMA commands of the PE that complete but move nothing
+//     [:dir=in|out][:count=N]     in one direction only; so many (default: 1)
+//   stuck:pe=3.4:unit=UNIT        fi-in, fi-out, mlu, dpe, re or se begins no command
+//     [:for=CLOCKS]               counted from the first command that it has (default: for ever)
+//   link                          PCIe packets are damaged and sent again
+//     [:every=N][:for=CLOCKS]     every Nth packet (default: all), from `at` on
+//
+// With [:at=CLOCK] it happens at the first event at or after that clock, otherwise at once.
+#ifndef TALUS_SIM_DEBUG_FAULT_INJECTOR_HPP
+#define TALUS_SIM_DEBUG_FAULT_INJECTOR_HPP
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/fault_hooks.hpp"
+#include "soc/device_debugger.hpp"
+
+namespace talus::sim::debug {
+
+struct InjectedFault {
+    enum class Kind : std::uint8_t { kFlip, kDmaDrop, kStuck, kLink };
+    enum class Memory : std::uint8_t { kLocal, kControl, kLls, kDram };
+
+    std::string text; ///< as given
+    Kind kind = Kind::kFlip;
+    Memory memory = Memory::kLocal;
+    std::uint32_t pe = 0;
+    unsigned unit = 0;
+    bool any_direction = true;
+    bool out = false;
+    bool has_addr = false;
+    std::uint64_t addr = 0;
+    std::uint64_t range = 0;
+    unsigned bit = 8; ///< 8: drawn
+    std::uint64_t count = 1;
+    std::uint64_t seed = 0;
+    std::uint64_t every = 1;
+    Cycle at = 0;
+    Cycle duration = kNever;
+
+    // What became of it.
+    struct Effect {
+        Cycle clock;
+        std::string text;
+    };
+    std::vector<Effect> effects; ///< what was done to the hardware
+    std::vector<Effect> noticed; ///< errors that the device reported afterwards
+    std::uint64_t done = 0;      ///< how often it has acted
+};
+
+/// Throws std::invalid_argument with a sentence.
+InjectedFault parse_fault(std::string_view text, const Config& config);
+
+class FaultInjector final : public FaultHooks {
+  public:
+    explicit FaultInjector(const DeviceParts& parts) : parts_(parts) {}
+
+    /// Any time on the timing thread, or before it runs.
+    void add(InjectedFault fault);
+    /// When fire() has something to do; kNever: no more.
+    Cycle next() const { return next_; }
+    /// Carries out what is due.
+    void fire(Cycle now);
+    /// The device reported an error of the guest (a trap, a command's fault, a deadlock) or a
+    /// command that failed: remembered with the faults injected before it.
+    void notice(Cycle now, std::string_view what);
+
+    const std::vector<InjectedFault>& faults() const { return faults_; }
+    /// {"faults": [{"spec", "injected": [{"clock", "what"}], "noticed": [...]}]}
+    std::string json() const;
+    /// One line per fault, for people.
+    std::string summary() const;
+
+    // FaultHooks
+    bool drops_dma(std::uint32_t pe, bool out, Cycle now, std::uint64_t bytes) override;
+    Cycle stuck_until(std::uint32_t pe, unsigned unit, Cycle now) override;
+    std::uint64_t replays(Cycle now, std::uint64_t bytes) override;
+
+  private:
+    void flip(InjectedFault& fault, Cycle now);
+    void record(InjectedFault& fault, Cycle now, std::string text);
+    static bool active(const InjectedFault& fault, Cycle now) {
+        return now >= fault.at && now - fault.at < fault.duration;
+    }
+
+    DeviceParts parts_;
+    std::vector<InjectedFault> faults_;
+    Cycle next_ = kNever;
+    std::uint64_t packets_ = 0; ///< PCIe packets since the first link fault
+};
+
+} // namespace talus::sim::debug
+
+#endif

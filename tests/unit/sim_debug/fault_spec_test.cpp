@@ -1,0 +1,71 @@
+// Specifications of injected faults: what is accepted, and what is said about the rest.
+#include <stdexcept>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "core/config.hpp"
+#include "debug/fault_injector.hpp"
+
+namespace {
+
+using namespace talus::sim;
+using namespace talus::sim::debug;
+
+InjectedFault parse(const std::string& text) {
+    static const Config config = Config::load(TALUS_TEST_CONFIG);
+    return parse_fault(text, config);
+}
+
+TEST(FaultSpec, TakesWhatTheHeaderDescribes) {
+    const InjectedFault flip = parse("flip:memory=dram:addr=0x1000:bit=7:count=2:seed=9:at=12345");
+    EXPECT_EQ(flip.kind, InjectedFault::Kind::kFlip);
+    EXPECT_EQ(flip.memory, InjectedFault::Memory::kDram);
+    EXPECT_EQ(flip.addr, 0x1000u);
+    EXPECT_EQ(flip.bit, 7u);
+    EXPECT_EQ(flip.count, 2u);
+    EXPECT_EQ(flip.seed, 9u);
+    EXPECT_EQ(flip.at, 12345u);
+    const InjectedFault stuck = parse("stuck:pe=3.4:unit=se:for=100");
+    EXPECT_EQ(stuck.pe, 28u); // 8 columns
+    EXPECT_EQ(stuck.duration, 100u);
+    EXPECT_TRUE(parse("dma-drop:pe=0.0:dir=out").out);
+    EXPECT_EQ(parse("link:every=10").every, 10u);
+    EXPECT_EQ(parse("link").duration, kNever);
+}
+
+TEST(FaultSpec, SaysWhatIsWrong) {
+    const std::pair<const char*, const char*> cases[] = {
+        {"", "none of flip"},
+        {"flop", "\"flop\" is none of"},
+        {"flip", "memory="},
+        {"flip:memory=cache", "memory="},
+        {"flip:memory=local", "pe=ROW.COL"},
+        {"flip:memory=local:pe=8.0", "no PE 8.0"},
+        {"flip:memory=local:pe=1", "not a number"},
+        {"flip:memory=local:pe=0.0:addr=0x60000", "0x60000 bytes"},
+        {"flip:memory=dram:bit=8", "bits 0 to 7"},
+        {"flip:memory=dram:count=0", "0 makes no sense"},
+        {"flip:memory=dram:count=99999999", "at most"},
+        {"flip:memory=dram:unit=dpe", "does not belong"},
+        {"flip:memory=dram:addr=-1", "not a number"},
+        {"flip:memory=dram:addr=12z", "not a number"},
+        {"stuck:pe=0.0", "unit="},
+        {"stuck:pe=0.0:unit=alu", "unit="},
+        {"stuck:unit=dpe", "pe=ROW.COL"},
+        {"dma-drop", "pe=ROW.COL"},
+        {"dma-drop:pe=0.0:dir=up", "does not belong"},
+        {"link:pe=0.0", "does not belong"},
+        {"link:every=0", "0 makes no sense"},
+    };
+    for (const auto& [text, said] : cases) {
+        try {
+            parse(text);
+            ADD_FAILURE() << text << " was accepted";
+        } catch (const std::invalid_argument& error) {
+            EXPECT_NE(std::string(error.what()).find(said), std::string::npos) << error.what();
+        }
+    }
+}
+
+} // namespace
