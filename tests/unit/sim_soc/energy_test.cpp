@@ -20,14 +20,14 @@ class EnergyTest : public testing::Test {
   protected:
     void build() {
         diagnostics.open("/dev/null");
-        fabric = std::make_unique<Fabric>(config);
+        fabric = std::make_unique<Fabric>(config, events);
         cores = std::make_unique<Cores>(config, events, *fabric, diagnostics);
         link = std::make_unique<PcieLink>(config);
         meter = std::make_unique<EnergyMeter>(config, *cores, *fabric, *link);
         governor = std::make_unique<ClockGovernor>(config, *meter);
     }
     void read_dram(Cycle now, std::uint64_t bytes) {
-        fabric->transfer(Requester::engine(0), now, TALUS_DRAM_BASE, bytes, false);
+        fabric->transfer(Requester::engine(0), now, TALUS_DRAM_BASE, bytes, false, Notify{});
     }
 
     Config config = Config::load(TALUS_CONFIG_FILE);
