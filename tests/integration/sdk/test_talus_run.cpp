@@ -201,9 +201,10 @@ TEST(TalusRun, ReportAgreesWithTheOperators) {
         EXPECT_NEAR(static_cast<double>(counter("IDLE_ENERGY")) * 1e-9, idle, 0.1 * idle + 1e-5);
         EXPECT_GT(op.at("joules").get<double>(),
                   1e-9 * static_cast<double>(counter("IDLE_ENERGY")));
-        if (op.at("op") == "fc") // FP16: 0.5 pJ each
+        if (op.at("op") == "fc") { // FP16: 0.5 pJ each
             EXPECT_NEAR(static_cast<double>(counter("DPE_ENERGY")),
                         5e-4 * static_cast<double>(counter("MACS")), 65.0);
+        }
         for (const char* kind : {"resources", "stalls"}) {
             for (const auto& [name, share] : op.at(kind).items()) {
                 EXPECT_GE(share.get<double>(), 0.0) << name;
