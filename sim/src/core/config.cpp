@@ -1,6 +1,9 @@
 #include "config.hpp"
 
+#include <algorithm>
+#include <cstddef>
 #include <filesystem>
+#include <iterator>
 #include <type_traits>
 
 #include <fmt/format.h>
@@ -80,53 +83,122 @@ void check(const Config& c, const std::string& file) {
             "power: idle_mw <= cap_mw and low_khz <= middle_khz must hold");
 }
 
+/// A row of the configuration's tables. Data, so that a hundred keys cost one loop and not a
+/// hundred copies of its body.
+enum class Type : std::uint8_t { kU32, kU64, kF64, kFlag };
+struct Field {
+    std::string_view section;
+    std::string_view key;
+    Type type;
+    std::size_t offset; ///< in Config
+    double lowest;
+    double highest;
+};
+
+template <typename T>
+constexpr Type type_of() {
+    return std::is_same_v<T, bool>            ? Type::kFlag
+           : std::is_same_v<T, std::uint32_t> ? Type::kU32
+           : std::is_same_v<T, std::uint64_t> ? Type::kU64
+                                              : Type::kF64;
+}
+
+using detail::f64;
+using detail::flag;
+using detail::u32;
+using detail::u64;
+static_assert(std::is_standard_layout_v<Config>, "offsetof finds its members");
+
+#define TALUS_CONFIG_ROW(name, type, lowest, highest)                                              \
+    {section_name,                                                                                 \
+     #name,                                                                                        \
+     type_of<type>(),                                                                              \
+     base + offsetof(Part, name),                                                                  \
+     static_cast<double>(lowest),                                                                  \
+     static_cast<double>(highest)},
+#define TALUS_CONFIG_ROWS(section, Struct, table)                                                  \
+    {                                                                                              \
+        using Part = Struct;                                                                       \
+        constexpr std::string_view section_name = #section;                                        \
+        constexpr std::size_t base = offsetof(Config, section);                                    \
+        constexpr Field rows[] = {table(TALUS_CONFIG_ROW)};                                        \
+        all.insert(all.end(), std::begin(rows), std::end(rows));                                   \
+    }
+
+const std::vector<Field>& fields() {
+    static const std::vector<Field> kFields = [] {
+        std::vector<Field> all;
+        TALUS_CONFIG_SECTIONS(TALUS_CONFIG_ROWS)
+        return all;
+    }();
+    return kFields;
+}
+#undef TALUS_CONFIG_ROWS
+#undef TALUS_CONFIG_ROW
+
+bool known(std::string_view section, std::string_view key = {}) {
+    return std::any_of(fields().begin(), fields().end(), [&](const Field& field) {
+        return field.section == section && (key.empty() || field.key == key);
+    });
+}
+
+/// Every key is one that the configuration has.
+void check_names(const toml::table& root, const std::string& file) {
+    for (const auto& [section, node] : root) {
+        if (!known(section)) {
+            throw ConfigError(
+                fmt::format("{}: unknown key '{}'", where(file, node), std::string_view(section)));
+        }
+        const toml::table* table = node.as_table();
+        if (table == nullptr) {
+            throw ConfigError(fmt::format("{}: '{}' must be a table", where(file, node),
+                                          std::string_view(section)));
+        }
+        for (const auto& [key, value] : *table) {
+            if (!known(section, key)) {
+                throw ConfigError(fmt::format("{}: unknown key '{}.{}'", where(file, value),
+                                              std::string_view(section), std::string_view(key)));
+            }
+        }
+    }
+}
+
+void read_field(const toml::node& node, const std::string& file, const Field& field,
+                Config& config) {
+    const std::string at = where(file, node);
+    const std::string key = fmt::format("{}.{}", field.section, field.key);
+    void* const member = reinterpret_cast<std::byte*>(&config) + field.offset;
+    switch (field.type) {
+    case Type::kU32:
+        read_value(node, at, key, *static_cast<u32*>(member), field.lowest, field.highest);
+        break;
+    case Type::kU64:
+        read_value(node, at, key, *static_cast<u64*>(member), field.lowest, field.highest);
+        break;
+    case Type::kF64:
+        read_value(node, at, key, *static_cast<f64*>(member), field.lowest, field.highest);
+        break;
+    case Type::kFlag:
+        read_value(node, at, key, *static_cast<flag*>(member), field.lowest, field.highest);
+        break;
+    }
+}
+
 Config from_table(const toml::table& root, const std::string& file) {
+    check_names(root, file);
     Config config;
-    for (const auto& [key, node] : root) {
-        bool known = false;
-#define TALUS_CONFIG_KNOWN(section, Struct, table) known = known || key == #section;
-        TALUS_CONFIG_SECTIONS(TALUS_CONFIG_KNOWN)
-#undef TALUS_CONFIG_KNOWN
-        if (!known) {
-            throw ConfigError(
-                fmt::format("{}: unknown key '{}'", where(file, node), std::string_view(key)));
+    for (const Field& field : fields()) {
+        const toml::table* table = root[field.section].as_table();
+        if (table == nullptr) {
+            throw ConfigError(fmt::format("{}: missing table [{}]", file, field.section));
         }
-        if (!node.is_table()) {
+        const toml::node* node = table->get(field.key);
+        if (node == nullptr) {
             throw ConfigError(
-                fmt::format("{}: '{}' must be a table", where(file, node), std::string_view(key)));
+                fmt::format("{}: missing key '{}.{}'", file, field.section, field.key));
         }
+        read_field(*node, file, field, config);
     }
-#define TALUS_CONFIG_KEY(name, type, lowest, highest) known = known || key == #name;
-#define TALUS_CONFIG_READ(name, type, lowest, highest)                                             \
-    {                                                                                              \
-        const toml::node* node = table->get(#name);                                                \
-        if (node == nullptr) {                                                                     \
-            throw ConfigError(fmt::format("{}: missing key '{}.{}'", file, section, #name));       \
-        }                                                                                          \
-        read_value(*node, where(file, *node), fmt::format("{}.{}", section, #name), part.name,     \
-                   static_cast<double>(lowest), static_cast<double>(highest));                     \
-    }
-#define TALUS_CONFIG_SECTION(section_name, Struct, rows)                                           \
-    {                                                                                              \
-        const char* const section = #section_name;                                                 \
-        const toml::table* table = root[section].as_table();                                       \
-        if (table == nullptr) {                                                                    \
-            throw ConfigError(fmt::format("{}: missing table [{}]", file, section));               \
-        }                                                                                          \
-        for (const auto& [key, node] : *table) {                                                   \
-            bool known = false;                                                                    \
-            rows(TALUS_CONFIG_KEY) if (!known) {                                                   \
-                throw ConfigError(fmt::format("{}: unknown key '{}.{}'", where(file, node),        \
-                                              section, std::string_view(key)));                    \
-            }                                                                                      \
-        }                                                                                          \
-        auto& part = config.section_name;                                                          \
-        rows(TALUS_CONFIG_READ)                                                                    \
-    }
-    TALUS_CONFIG_SECTIONS(TALUS_CONFIG_SECTION)
-#undef TALUS_CONFIG_SECTION
-#undef TALUS_CONFIG_READ
-#undef TALUS_CONFIG_KEY
     check(config, file);
     return config;
 }
