@@ -30,10 +30,6 @@ class Throwing final : public ErrorHandler {
     }
 };
 
-bool fits(std::int64_t value) {
-    return value == static_cast<std::int32_t>(value);
-}
-
 } // namespace
 
 Emitter::Emitter(CodeHolder& code, const Trace& trace, const Profile& profile, bool free_fetch,

@@ -14,6 +14,15 @@
 
 namespace talus::sim::jit {
 
+/// The value can be an instruction's 32-bit displacement or immediate.
+inline bool fits(std::int64_t value) {
+    return value == static_cast<std::int32_t>(value);
+}
+
+inline std::uint64_t sign_extended(std::int32_t imm) {
+    return static_cast<std::uint64_t>(std::int64_t{imm});
+}
+
 class Emitter {
   public:
     Emitter(asmjit::CodeHolder& code, const Trace& trace, const Profile& profile, bool free_fetch,
