@@ -54,6 +54,7 @@ AdmissionLog::AdmissionLog(const std::string& path) : file_(std::fopen(path.c_st
         throw std::runtime_error(
             fmt::format("cannot write the admissions to {}: {}", path, std::strerror(errno)));
     }
+    std::setvbuf(file_.get(), nullptr, _IOLBF, BUFSIZ);
     fmt::print(file_.get(), "{}\n", header());
 }
 

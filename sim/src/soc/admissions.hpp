@@ -40,13 +40,12 @@ struct Admission {
     std::string text() const;
 };
 
+/// Line by line: what was added is in the file, whenever it is read and however the process ends.
 class AdmissionLog {
   public:
     /// Throws std::runtime_error if the file can't be written.
     explicit AdmissionLog(const std::string& path);
     void add(const Admission& admission);
-    /// What was added is in the file even if the process dies.
-    void flush() { std::fflush(file_.get()); }
 
   private:
     struct Close {

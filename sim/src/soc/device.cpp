@@ -365,9 +365,6 @@ void Device::park() {
         sample_traffic(); // what moved since the last sample, and silence after it
         tracer_->flush();
     }
-    if (host_log_ != nullptr) {
-        host_log_->flush();
-    }
     if (recorded) {
         replay_next();
     } else if (inbox_.take(HostInbox::kPolled) != 0) {
