@@ -24,6 +24,7 @@
 #include "core/config.hpp"
 #include "core/diagnostics.hpp"
 #include "debug/debugger.hpp"
+#include "isa/commit_log.hpp"
 #include "pci/pci_function.hpp"
 #include "pci/sysfs_tree.hpp"
 #include "soc/device.hpp"
@@ -63,6 +64,7 @@ struct Arguments {
     bool trace_commands = false;
     std::string trace;
     std::string statistics;
+    CommitLogOptions commit_log;
     std::uint64_t trace_limit_mib = 1024;
     bool verbose = false;
 };
@@ -232,6 +234,8 @@ class Card {
         options.trace_commands = arguments.trace_commands;
         options.trace_path = numbered(arguments.trace, arguments, number);
         options.statistics_path = numbered(arguments.statistics, arguments, number);
+        options.commit_log = arguments.commit_log;
+        options.commit_log.path = numbered(arguments.commit_log.path, arguments, number);
         options.trace_limit_bytes = arguments.trace_limit_mib << 20;
         for (const std::string& capability : arguments.capabilities) {
             options.shadow = capability == "shadow=on";
@@ -319,6 +323,15 @@ int main(int argc, char** argv) {
     app.add_option("--stats", arguments.statistics,
                    "At the end, write what was counted to this file: JSON if its name ends in "
                    ".json, else a line a number");
+    auto* commit_log = app.add_option("--commit-log", arguments.commit_log.path,
+                                      "Write a line for every instruction that retires to this "
+                                      "file, as spike --log-commits does");
+    app.add_option("--commit-log-harts", arguments.commit_log.harts,
+                   "Of these harts only, for instance 0,8-11: numbers as in mhartid, or names")
+        ->needs(commit_log);
+    app.add_option("--commit-log-pc", arguments.commit_log.pcs,
+                   "Of these instructions only: FIRST-LAST, or the name of a function")
+        ->needs(commit_log);
     app.add_option("--trace-limit", arguments.trace_limit_mib,
                    "MiB after which the trace's file grows no more (default 1024)")
         ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 20));
@@ -381,7 +394,7 @@ int main(int argc, char** argv) {
     }
     try {
         if (!bare_options.elf.empty()) {
-            return bare::run(bare_options, arguments.verbose);
+            return bare::run(bare_options, arguments.commit_log, arguments.verbose);
         }
         return serve(arguments);
     } catch (const std::exception& error) {

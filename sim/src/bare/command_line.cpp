@@ -79,7 +79,7 @@ void write_signature(const Options& options, const ElfFile& elf, const Memory& m
 
 } // namespace
 
-int run(const Options& options, bool verbose) {
+int run(const Options& options, const CommitLogOptions& commit_log, bool verbose) {
     const Isa isa = parse_isa(options.isa);
     const ElfFile elf(options.elf);
     Memory memory;
@@ -101,7 +101,18 @@ int run(const Options& options, bool verbose) {
     }
     Htif htif(memory, machine_options.tohost, fromhost, stdout);
     Machine machine(machine_options, memory, htif, diagnostics);
+    std::optional<CommitLog> commits;
+    if (!commit_log.path.empty()) {
+        const auto name = [](HartId hart) { return fmt::format("hart {}", hart); };
+        commits.emplace(commit_log, machine.hart_count(), name, diagnostics);
+        for (HartId hart = 0; hart < machine.hart_count(); ++hart) {
+            commits->observe(machine.hart(hart));
+        }
+    }
     const Outcome outcome = machine.run();
+    if (commits) {
+        commits->close();
+    }
     if (!options.signature.empty()) {
         write_signature(options, elf, memory);
     }

@@ -7,6 +7,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "../isa/commit_log.hpp"
+
 namespace talus::sim::bare {
 
 struct Options {
@@ -32,7 +34,7 @@ CLI::Option* add_options(CLI::App& app, Options& options);
 /// `verbose` logs traps, and the instructions and clocks that it took. Returns talus-sim's exit
 /// code. Throws std::exception with a sentence if the program, the ISA string or the signature file
 /// cannot be used.
-int run(const Options& options, bool verbose);
+int run(const Options& options, const CommitLogOptions& commit_log, bool verbose);
 
 } // namespace talus::sim::bare
 

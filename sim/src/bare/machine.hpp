@@ -47,6 +47,7 @@ class Machine final : public HartPort {
 
     Outcome run();
 
+    unsigned hart_count() const { return static_cast<unsigned>(harts_.size()); }
     std::uint64_t retired() const;
     Cycle now() const; ///< the furthest hart's clock
     Hart& hart(HartId id) { return *harts_.at(id); }

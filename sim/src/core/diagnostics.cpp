@@ -67,6 +67,20 @@ bool SymbolTable::find(std::string_view name, std::uint64_t& addr) const {
     return false;
 }
 
+bool SymbolTable::find_range(std::string_view name, std::uint64_t& first,
+                             std::uint64_t& last) const {
+    const auto found = std::ranges::find(symbols_, name, &Symbol::name);
+    if (found == symbols_.end()) {
+        return false;
+    }
+    first = found->addr;
+    const auto next = std::ranges::upper_bound(symbols_, first, {}, &Symbol::addr);
+    last = found->size != 0         ? first + found->size - 1
+           : next != symbols_.end() ? next->addr - 1
+                                    : ~std::uint64_t{0};
+    return true;
+}
+
 Diagnostics::~Diagnostics() {
     if (file_ != nullptr) {
         std::fclose(file_);

@@ -47,6 +47,10 @@ class SymbolTable {
     /// Address of the function or object `name`; false if there is none.
     bool find(std::string_view name, std::uint64_t& addr) const;
 
+    /// The addresses [first, last] of `name`; false if there is none. A label without a
+    /// size goes up to the next symbol.
+    bool find_range(std::string_view name, std::uint64_t& first, std::uint64_t& last) const;
+
     std::size_t size() const { return symbols_.size(); }
 
   private:

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "isa/commit.hpp"
 #include "isa/hart.hpp"
 
 namespace talus::sim::debug {
@@ -23,13 +24,6 @@ inline constexpr unsigned kRegEnd = kRegV0 + 32;
 
 /// The 33 registers of a `g` packet: x0..x31 and pc.
 inline constexpr unsigned kGeneralRegisters = 33;
-
-struct CsrName {
-    unsigned number;
-    std::string_view name;
-};
-/// The CSRs that harts have, ascending.
-std::span<const CsrName> csr_names();
 
 /// target.xml: the features org.gnu.gdb.riscv.cpu, .fpu, .csr, .virtual and .vector. One
 /// description serves all harts; what a hart lacks reads as unavailable.

@@ -3,6 +3,7 @@
 // On direct memory the hart carries atomics out itself, at a synchronised point. There, SC succeeds
 // if the reserved address still holds the value that LR saw (its other writers run ahead with plain
 // stores, which nothing observes); outside, the port owns the reservations.
+#include "commit_recorder.hpp"
 #include "core.hpp"
 
 namespace talus::sim {
@@ -73,6 +74,8 @@ bool Core::amo(const AmoRequest& request, std::uint64_t& old_value, Cycle& ready
         if (lr || request.op == AmoOp::kSc)
             reserved = false; // one reservation per hart, and SC ends any
         watch();
+        if (commit) [[unlikely]]
+            commit->atomic(request, result.value);
         old_value = result.value;
         ready_at = std::max(now + 1, result.done);
         return true;
@@ -93,6 +96,8 @@ bool Core::amo(const AmoRequest& request, std::uint64_t& old_value, Cycle& ready
         reserved_addr = request.addr;
         reserved_value = memory;
         old_value = memory;
+        if (commit) [[unlikely]]
+            commit->atomic(request, old_value);
         return true;
     }
     if (request.op == AmoOp::kSc) {
@@ -102,11 +107,15 @@ bool Core::amo(const AmoRequest& request, std::uint64_t& old_value, Cycle& ready
         if (success)
             std::memcpy(at, &request.operand, request.len);
         old_value = success ? 0 : 1;
+        if (commit) [[unlikely]]
+            commit->atomic(request, old_value);
         return true;
     }
     const std::uint64_t updated = amo_result(request.op, request.len, memory, request.operand);
     std::memcpy(at, &updated, request.len);
     old_value = memory;
+    if (commit) [[unlikely]]
+        commit->atomic(request, old_value);
     return true;
 }
 

@@ -50,6 +50,7 @@ struct DataWindow {
 };
 
 struct CodePage;
+class CommitRecorder;
 namespace jit {
 struct Profile;
 }
@@ -169,7 +170,8 @@ struct alignas(64) Hart::Core {
 
     // Debugging.
     const HartDebug* debug = nullptr;
-    bool watch_hit = false; ///< before_instruction() is due
+    bool watch_hit = false;                 ///< before_instruction() is due
+    std::unique_ptr<CommitRecorder> commit; ///< null: nobody asks
 
     HartConfig config;
     HartPort& port;
@@ -177,17 +179,18 @@ struct alignas(64) Hart::Core {
     CodeCache::Impl* code = nullptr;
 
     Core(const HartConfig& cfg, HartPort& p);
+    ~Core();
 
     // hart.cpp
     StopReason run(Cycle until_, Cycle global);
     void reset(Cycle when, std::uint64_t at);
     /// Runs interpreted or translated code up to `until` or an event.
     bool interpret();
-    template <class Enough>
+    template <bool Recorded, class Enough>
     bool interpret_until(Enough enough);
     void run_translated();
     bool may_translate() const {
-        return profile && !debug && !pmp_binds(mode) && !pmp_binds(data_mode());
+        return profile && !debug && !commit && !pmp_binds(mode) && !pmp_binds(data_mode());
     }
 
     /// Asks the debugger where it may want to stop. false: run() returns.

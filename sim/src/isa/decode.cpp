@@ -220,6 +220,11 @@ std::span<const InsnSpec* const> instruction_rows() {
     return table().rows();
 }
 
+char destination_file(const Decoded& d) {
+    const char file = d.name == kNoName ? '-' : layout_of(table()[d.name].format).rd;
+    return file == 'x' || file == 'f' ? file : '-';
+}
+
 const char* instruction_name(const Decoded& d) {
     return d.name == kNoName ? "illegal" : table()[d.name].name;
 }

@@ -132,6 +132,9 @@ Decoded decode(std::uint32_t bits);
 /// Every row of every table.
 std::span<const InsnSpec* const> instruction_rows();
 
+/// The file of d.rd where it is a destination of one register: 'x', 'f' or, for others, '-'.
+char destination_file(const Decoded& d);
+
 /// "add", "vle32.v", ...; "illegal" for what has no row.
 const char* instruction_name(const Decoded& d);
 

@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "commit_recorder.hpp"
 #include "core.hpp"
 #include "fetch.hpp"
 #include "fp_host.hpp"
@@ -39,6 +40,8 @@ Core::Core(const HartConfig& cfg, HartPort& p) : timing(cfg.timing), config(cfg)
     }
     reset(0, cfg.reset_pc);
 }
+
+Core::~Core() = default;
 
 void Core::reset(Cycle when, std::uint64_t at) {
     if (running) {
@@ -100,7 +103,7 @@ class RunningScope {
 
 /// The dispatch loop; ends at `until`, after an event, or when enough(address of the next
 /// instruction in memory) says so. false: the debugger stops the hart.
-template <class Enough>
+template <bool Recorded, class Enough>
 inline bool Core::interpret_until(Enough enough) {
     while (now < until) {
         const std::uint64_t offset = pc - window_base;
@@ -121,9 +124,13 @@ inline bool Core::interpret_until(Enough enough) {
         }
         const std::uint64_t next = pc + d->len;
         npc = next;
+        if constexpr (Recorded)
+            commit->begin(*this, d);
         d->fn(*this, *d);
         if (event != HartEvent::kNone) [[unlikely]]
             return true;
+        if constexpr (Recorded)
+            commit->end(*this);
         pc = npc;
         ++now;
         ++retired;
@@ -134,7 +141,8 @@ inline bool Core::interpret_until(Enough enough) {
 }
 
 bool Core::interpret() {
-    return interpret_until([](std::uint64_t) { return false; });
+    const auto never = [](std::uint64_t) { return false; };
+    return commit ? interpret_until<true>(never) : interpret_until<false>(never);
 }
 
 void Core::run_translated() {
@@ -143,10 +151,10 @@ void Core::run_translated() {
     while (event == HartEvent::kNone && now < until) {
         switch (code->translator->run(*this, entry)) {
         case Next::kOne:
-            interpret_until([](std::uint64_t) { return true; });
+            interpret_until<false>([](std::uint64_t) { return true; });
             break;
         case Next::kBranch:
-            interpret_until([this](std::uint64_t next) { return pc != next; });
+            interpret_until<false>([this](std::uint64_t next) { return pc != next; });
             break;
         case Next::kRest:
             interpret();
@@ -210,6 +218,8 @@ StopReason Core::run(Cycle until_, Cycle global) {
             return state;
         case HartEvent::kRecheck:
         case HartEvent::kRetire:
+            if (commit) [[unlikely]]
+                commit->end(*this);
             pc = npc;
             ++now;
             ++retired;
@@ -302,6 +312,12 @@ void Hart::set_debug(const HartDebug* debug) {
     c.debug = debug;
     c.watch_hit = false;
     c.window_len = 0;
+    c.drop_data_windows();
+}
+
+void Hart::set_commit_observer(CommitObserver* observer, std::uint64_t first, std::uint64_t last) {
+    Core& c = *core_;
+    c.commit = observer ? std::make_unique<CommitRecorder>(*observer, first, last) : nullptr;
     c.drop_data_windows();
 }
 

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "core/types.hpp"
+#include "isa/commit.hpp"
 #include "isa/debug_hook.hpp"
 #include "isa/timing.hpp"
 
@@ -305,6 +306,10 @@ class Hart {
     /// Stops for a debugger; null: none. `debug` outlives its use. To be called again after every
     /// change of what it refers to. Takes no time and changes none.
     void set_debug(const HartDebug* debug);
+    /// Tells `observer` of every retired instruction whose pc is in [first, last]; null: nobody.
+    /// The hart is interpreted meanwhile, to the same results and clocks. Outlives its use.
+    void set_commit_observer(CommitObserver* observer, std::uint64_t first = 0,
+                             std::uint64_t last = ~std::uint64_t{0});
     /// Ends WFI without an interrupt, as the architecture permits; at time `when`. false: the hart
     /// was not in WFI.
     bool leave_wfi(Cycle when);

@@ -1,4 +1,5 @@
 // Scalar loads and stores, and the slow paths behind the data windows.
+#include "commit_recorder.hpp"
 #include "core.hpp"
 
 namespace talus::sim {
@@ -25,14 +26,16 @@ DataWindow window_of(const DirectRegion& region, std::uint64_t lo, std::uint64_t
     return window;
 }
 
-/// Tells the debugger of the access, and whether a data window may follow from it; [lo, hi] shrinks
-/// to what is not watched.
-bool may_open_window(Core& c, std::uint64_t addr, unsigned len, AccessKind kind, std::uint64_t& lo,
-                     std::uint64_t& hi) {
+/// Tells the debugger and the recorder of the access, and whether a data window may follow from it;
+/// [lo, hi] shrinks to what is not watched.
+bool may_open_window(Core& c, std::uint64_t addr, const void* data, unsigned len, AccessKind kind,
+                     std::uint64_t& lo, std::uint64_t& hi) {
+    if (c.commit) [[unlikely]]
+        c.commit->access(addr, data, len, kind);
     if (!c.debug) [[likely]]
-        return true;
+        return !c.commit;
     c.debug_access(addr, len, kind);
-    return c.debug->points->exclude_watchpoints(addr, lo, hi);
+    return c.debug->points->exclude_watchpoints(addr, lo, hi) && !c.commit;
 }
 
 } // namespace
@@ -50,7 +53,7 @@ bool Core::load_slow(std::uint64_t addr, void* data, unsigned len, Cycle& ready_
             return false;
         }
         std::memcpy(data, region->host + (addr - region->base), len);
-        if (may_open_window(*this, addr, len, AccessKind::kLoad, lo, hi))
+        if (may_open_window(*this, addr, data, len, AccessKind::kLoad, lo, hi))
             read_window = window_of(*region, lo, hi);
         ready_at = now + region->load_latency;
         if (addr & (len - 1))
@@ -62,6 +65,8 @@ bool Core::load_slow(std::uint64_t addr, void* data, unsigned len, Cycle& ready_
     const OpResult result = port.load(config.id, now, addr, data, len);
     if (!accept(result))
         return false;
+    if (commit) [[unlikely]]
+        commit->access(addr, data, len, AccessKind::kLoad);
     if (debug) [[unlikely]]
         debug_access(addr, len, AccessKind::kLoad);
     ready_at = std::max(now + 1, result.done);
@@ -81,7 +86,7 @@ bool Core::store_slow(std::uint64_t addr, const void* data, unsigned len) {
             return false;
         }
         std::memcpy(region->host + (addr - region->base), data, len);
-        if (may_open_window(*this, addr, len, AccessKind::kStore, lo, hi))
+        if (may_open_window(*this, addr, data, len, AccessKind::kStore, lo, hi))
             write_window = window_of(*region, lo, hi);
         if (addr & (len - 1))
             now += timing.misaligned_penalty;
@@ -92,6 +97,8 @@ bool Core::store_slow(std::uint64_t addr, const void* data, unsigned len) {
     const OpResult result = port.store(config.id, now, addr, data, len);
     if (!accept(result))
         return false;
+    if (commit) [[unlikely]]
+        commit->access(addr, data, len, AccessKind::kStore);
     if (debug) [[unlikely]]
         debug_access(addr, len, AccessKind::kStore);
     now = std::max(now, result.done - 1); // the dispatch loop adds the instruction's own clock

@@ -1,4 +1,5 @@
 // Traps by instruction, WFI, fences, CSR instructions, Zicbom and the custom opcodes.
+#include "commit_recorder.hpp"
 #include "core.hpp"
 #include "fetch.hpp"
 
@@ -92,6 +93,8 @@ void csr_op(Core& c, const Decoded& d, CsrAccess access, std::uint64_t operand, 
         if (!present)
             return c.illegal(d);
         c.event = HartEvent::kRecheck;
+        if (c.commit) [[unlikely]]
+            c.commit->csr(number, value);
     }
     c.x[d.rd] = old_value;
     c.now += c.timing.csr_penalty;

@@ -1,4 +1,5 @@
 // Vector loads and stores. A stop or trap in the middle leaves vstart at the element to go on with.
+#include "commit_recorder.hpp"
 #include "vector.hpp"
 
 namespace talus::sim {
@@ -114,6 +115,8 @@ bool move_lines(Core& c, const Access& a, std::uint8_t* reg, std::uint64_t& i, C
                 ready = std::max(ready, last);
             return false;
         }
+        if (c.commit) [[unlikely]]
+            c.commit->elements(addr, at, n, 1u << a.log2, kKind);
         last = std::max(last, result.done);
         i += n >> a.log2;
     }

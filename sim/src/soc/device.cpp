@@ -80,6 +80,14 @@ Device::Device(DeviceOptions options, Diagnostics& diagnostics)
     if (!options_.trace_path.empty()) {
         start_trace();
     }
+    if (!options_.commit_log.path.empty()) {
+        commit_log_ = std::make_unique<CommitLog>(
+            options_.commit_log, cores_.hart_count(),
+            [this](HartId hart) { return cores_.name(hart); }, diagnostics_);
+        for (HartId hart = 0; hart < cores_.hart_count(); ++hart) {
+            commit_log_->observe(cores_.hart(hart));
+        }
+    }
     reset_device();
 }
 
@@ -99,6 +107,13 @@ void Device::stop() {
             write_statistics();
         }
         uart_.flush();
+        if (commit_log_ != nullptr) {
+            try {
+                commit_log_->close();
+            } catch (const std::exception& error) {
+                diagnostics_.internal("{}", error.what());
+            }
+        }
     }
 }
 

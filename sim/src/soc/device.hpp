@@ -29,6 +29,7 @@
 #include "../core/config.hpp"
 #include "../core/diagnostics.hpp"
 #include "../core/event_queue.hpp"
+#include "../isa/commit_log.hpp"
 #include "../mem/fabric.hpp"
 #include "../pci/device_model.hpp"
 #include "../pci/shared_bar_memory.hpp"
@@ -68,6 +69,7 @@ struct DeviceOptions {
     bool trace_commands = false; ///< one line per admission and per completion
     std::string trace_path;      ///< empty: no trace
     std::string statistics_path; ///< written by stop(): JSON if it ends in ".json"; empty: none
+    CommitLogOptions commit_log;
     std::uint64_t trace_limit_bytes = std::uint64_t{1} << 30;
 };
 
@@ -169,6 +171,7 @@ class Device final : public PciDeviceModel, public DebugServices {
 
     DeviceDebugger* debugger_ = nullptr;
     HostInbox inbox_;
+    std::unique_ptr<CommitLog> commit_log_;
     std::unique_ptr<AdmissionLog> host_log_;
     std::unique_ptr<AdmissionReplay> replay_; ///< null: none, or at its end
     std::chrono::steady_clock::time_point replay_waits_since_ =

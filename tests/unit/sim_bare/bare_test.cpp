@@ -1,4 +1,5 @@
 // talus-sim --elf as a program: exit codes, console, signature, and ELF files of every bad kind.
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstdio>
@@ -8,6 +9,7 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <regex>
 #include <string>
 #include <vector>
 
@@ -194,6 +196,111 @@ TEST_F(Bare, BadFiles) {
     const Result isa = sim("--elf " + program("pass") + " --isa rv64gch");
     EXPECT_EQ(isa.code, 1);
     EXPECT_NE(isa.err.find("no core has"), std::string::npos) << isa.err;
+}
+
+std::vector<std::string> lines_of(const fs::path& path) {
+    std::ifstream stream(path);
+    std::vector<std::string> lines;
+    for (std::string line; std::getline(stream, line);) {
+        lines.push_back(line);
+    }
+    return lines;
+}
+
+/// programs/suite.S by hand: what its user-mode part writes, in the format of Spike
+/// (riscv/execute.cc, commit_log_print_insn), whose encodings the assembler chose.
+TEST_F(Bare, CommitLog) {
+    const fs::path log = folder_ / "commits";
+    const Result plain = sim("--verbose --elf " + program("suite"));
+    const Result logged =
+        sim("--verbose --elf " + program("suite") + " --commit-log " + log.string());
+    EXPECT_EQ(logged.code, 0);
+    EXPECT_EQ(logged.err, plain.err); // instructions, clocks, and the clocks of all traps
+    const std::vector<std::string> lines = lines_of(log);
+    unsigned long retired = 0;
+    const std::size_t total = plain.err.rfind("talus-sim: ");
+    ASSERT_EQ(std::sscanf(plain.err.c_str() + total, "talus-sim: %lu", &retired), 1);
+    EXPECT_EQ(lines.size(), retired);
+
+    // riscv-dv's reader of Spike's logs:
+    // (core\s+\d+:\s+)?(\d)\s+0x(pc)\s+\((bits)\)\s+(reg)\s+0x(value)
+    const std::regex spike(
+        "^core\\s+\\d+: (\\d) 0x([0-9a-f]{16}) \\(0x([0-9a-f]{4}|[0-9a-f]{8})\\)"
+        "(?: ([xf][0-9]+)\\s+0x([0-9a-f]{16}))?(?: c\\d+_\\w+ 0x[0-9a-f]{16})*"
+        "((?: mem 0x[0-9a-f]{16}(?: 0x[0-9a-f]+)?)*) # (\\d+) hart 0 \\S+: \\S+$");
+    std::vector<std::string> user;
+    for (const std::string& line : lines) {
+        std::smatch match;
+        ASSERT_TRUE(std::regex_match(line, match, spike)) << line;
+        if (match[1] == "0") {
+            const std::string value = match[5];
+            user.push_back(match[4].matched
+                               ? match[4].str() + "=" + value.substr(value.find_first_not_of('0'))
+                               : line.substr(line.rfind(' ') + 1));
+            if (user.back() == "sd" || user.back() == "x7=1234") {
+                user.back() += match[6];
+            }
+        }
+    }
+    ASSERT_GE(user.size(), 13u);
+    // auipc's value and the immediate of the sd behind it say where scratch is.
+    const auto sd = std::find_if(lines.begin(), lines.end(), [](const std::string& line) {
+        return line.starts_with("core   0: 0") && line.ends_with(": sd");
+    });
+    ASSERT_NE(sd, lines.end());
+    const std::uint64_t high = std::stoull(user[3].substr(3), nullptr, 16);
+    const std::uint64_t bits = std::stoull(sd->substr(sd->find('(') + 1), nullptr, 16);
+    const std::int64_t low =
+        static_cast<std::int32_t>(bits) >> 25 << 5 | static_cast<std::int64_t>(bits >> 7 & 31);
+    char scratch[19];
+    std::snprintf(scratch, sizeof scratch, "0x%016llx",
+                  static_cast<unsigned long long>(high + static_cast<std::uint64_t>(low)));
+    // li gp, 2; li t0, 0x1234 (lui, addiw); sd (auipc, sd); lw (auipc, lw); bne; li gp, 3;
+    // fcvt.d.w (4660.0); fcvt.w.d; bne; li gp, 1
+    EXPECT_EQ(user[0], "x3=2");
+    EXPECT_EQ(user[1], "x5=1000");
+    EXPECT_EQ(user[2], "x5=1234");
+    EXPECT_EQ(user[4], "sd mem " + std::string(scratch) + " 0x0000000000001234");
+    EXPECT_EQ(user[6], "x7=1234 mem " + std::string(scratch));
+    EXPECT_EQ(user[7], "bne");
+    EXPECT_EQ(user[8], "x3=3");
+    EXPECT_EQ(user[9], "f10=40b2340000000000");
+    EXPECT_EQ(user[10], "x7=1234");
+    EXPECT_EQ(user[11], "bne");
+    EXPECT_EQ(user[12], "x3=1");
+
+    const std::string only = " --commit-log " + log.string() + " --commit-log-pc ";
+    EXPECT_EQ(sim("--elf " + program("suite") + only + "user").code, 0);
+    EXPECT_EQ(lines_of(log).size(), 13u);
+    EXPECT_EQ(sim("--elf " + program("suite") + only + "0x80000000-0x80000004").code, 0);
+    EXPECT_EQ(lines_of(log).size(), 2u);
+    EXPECT_EQ(sim("--elf " + program("harts") + " --harts 4 --commit-log " + log.string() +
+                  " --commit-log-harts 2-3")
+                  .code,
+              0);
+    const std::vector<std::string> some = lines_of(log);
+    EXPECT_FALSE(some.empty());
+    for (const std::string& line : some) {
+        EXPECT_TRUE(line.starts_with("core   2: ") || line.starts_with("core   3: ")) << line;
+    }
+}
+
+TEST_F(Bare, CommitLogsThatCannotBe) {
+    const std::string log = " --commit-log " + (folder_ / "commits").string();
+    const auto refused = [&](const std::string& arguments, const char* part) {
+        const Result result = sim("--elf " + program("pass") + arguments);
+        EXPECT_EQ(result.code, 1) << arguments;
+        EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
+    };
+    refused(" --commit-log " + (folder_ / "none" / "log").string(), "cannot write");
+    refused(" --commit-log /dev/full", "not complete");
+    for (const char* harts : {"1", "0-1", "0,x", "-", "1-0", "99999999999999999999"}) {
+        refused(log + " --commit-log-harts=" + harts, "there is no hart");
+    }
+    for (const char* pcs : {"nothing_has_this_name", "5-", "0x9-0x1"}) {
+        refused(log + " --commit-log-pc " + pcs, "neither FIRST-LAST nor");
+    }
+    EXPECT_GE(sim("--elf " + program("pass") + " --commit-log-harts 0").code, 100);
 }
 
 /// A segment far from the others is memory as well: here a copy of the first.
