@@ -62,6 +62,16 @@ double Card::simulator_seconds() const {
     return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
+std::uint64_t Card::simulator_resident_bytes() const {
+    std::ifstream status(fmt::format("/proc/{}/status", simulator_));
+    for (std::string line; std::getline(status, line);) {
+        if (line.starts_with("VmRSS:")) {
+            return std::stoull(line.substr(6)) * 1024; // "VmRSS:   12345 kB"
+        }
+    }
+    throw std::runtime_error("cannot read the simulator's resident memory");
+}
+
 talus_drv_telemetry Card::telemetry() const {
     talus_drv_telemetry telemetry = TALUS_DRV_INIT(talus_drv_telemetry);
     require(talus_drv_get_telemetry(device_, &telemetry), "cannot read the status page");

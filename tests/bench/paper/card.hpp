@@ -41,6 +41,8 @@ class Card {
 
     // CPU seconds, user and system, that the card's simulator has used since its process began.
     double simulator_seconds() const;
+    // Its resident memory, what it shares with the driver included.
+    std::uint64_t simulator_resident_bytes() const;
 
   private:
     talus_drv_device* device_ = nullptr;

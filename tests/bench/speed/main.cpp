@@ -16,6 +16,8 @@ namespace {
 
 constexpr std::array kSections = {
     Section{"instructions", measure_instructions},
+    Section{"products", measure_products},
+    Section{"process", measure_process},
 };
 
 std::string figure(std::optional<double> value) {

@@ -38,6 +38,12 @@ struct Section {
 /// Guest instructions: interpreter and translator, timed and functional, against qemu-riscv64.
 std::vector<Row> measure_instructions(const Options& options);
 
+/// Matrix products on a card of their own, beside what simulators of NPUs took.
+std::vector<Row> measure_products(const Options& options);
+
+/// CPU time until a card is ready, and its simulator's resident memory.
+std::vector<Row> measure_process(const Options& options);
+
 /// CPU seconds that this process spends in f().
 double cpu_seconds(const std::function<void()>& f);
 

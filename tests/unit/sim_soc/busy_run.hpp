@@ -35,8 +35,8 @@ struct Ran {
             throw std::runtime_error(std::string(#call) + ": " + talus_drv_last_error());          \
     } while (false)
 
-/// Opens the device, runs, closes it.
-inline Ran run_busy_kernel(bool profile) {
+/// Opens the device, runs as often as asked for, closes it.
+inline Ran run_busy_kernel(bool profile, unsigned launches = 1) {
     talus_drv_open_options options = TALUS_DRV_INIT(talus_drv_open_options);
     options.device = "sim";
     talus_drv_device* raw = nullptr;
@@ -73,10 +73,12 @@ inline Ran run_busy_kernel(bool profile) {
     command.launch.rows = kRows;
     command.launch.cols = kCols;
     command.launch.perf = profile ? perf : 0;
-    BUSY_RUN(talus_drv_submit(queue, &command, 1, nullptr));
     Ran ran;
-    std::size_t count = 0;
-    BUSY_RUN(talus_drv_wait(queue, &ran.launch, 1, 1, &count, 0));
+    for (unsigned launch = 0; launch < launches; ++launch) {
+        std::size_t count = 0;
+        BUSY_RUN(talus_drv_submit(queue, &command, 1, nullptr));
+        BUSY_RUN(talus_drv_wait(queue, &ran.launch, 1, 1, &count, 0));
+    }
     BUSY_RUN(talus_drv_copy_out(queue, &ran.record, perf, sizeof ran.record));
 
     command.launch.perf = perf + 8; // refused before it reaches the device
