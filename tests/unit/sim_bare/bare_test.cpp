@@ -9,10 +9,10 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
-#include <regex>
 #include <string>
 #include <vector>
 
+#include <regex.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -222,26 +222,31 @@ TEST_F(Bare, CommitLog) {
     ASSERT_EQ(std::sscanf(plain.err.c_str() + total, "talus-sim: %lu", &retired), 1);
     EXPECT_EQ(lines.size(), retired);
 
-    // riscv-dv's reader of Spike's logs:
-    // (core\s+\d+:\s+)?(\d)\s+0x(pc)\s+\((bits)\)\s+(reg)\s+0x(value)
-    const std::regex spike(
-        "^core\\s+\\d+: (\\d) 0x([0-9a-f]{16}) \\(0x([0-9a-f]{4}|[0-9a-f]{8})\\)"
-        "(?: ([xf][0-9]+)\\s+0x([0-9a-f]{16}))?(?: c\\d+_\\w+ 0x[0-9a-f]{16})*"
-        "((?: mem 0x[0-9a-f]{16}(?: 0x[0-9a-f]+)?)*) # (\\d+) hart 0 \\S+: \\S+$");
+    // riscv-dv reads Spike's logs by the pattern
+    // (core +\d+: +)?(mode) +0x(pc) +\((encoding)\) +(register) +0x(value)
+    regex_t spike;
+    ASSERT_EQ(regcomp(&spike,
+                      "^core +[0-9]+: ([03]) 0x[0-9a-f]{16} \\(0x([0-9a-f]{4}|[0-9a-f]{8})\\)"
+                      "( ([xf][0-9]+) +0x0*([0-9a-f]*))?( c[0-9]+_[a-z0-9]+ 0x[0-9a-f]{16})*"
+                      "(( mem 0x[0-9a-f]{16}( 0x[0-9a-f]+)?)*) # [0-9]+ hart 0 [^ ]+: ([^ ]+)$",
+                      REG_EXTENDED),
+              0);
     std::vector<std::string> user;
     for (const std::string& line : lines) {
-        std::smatch match;
-        ASSERT_TRUE(std::regex_match(line, match, spike)) << line;
-        if (match[1] == "0") {
-            const std::string value = match[5];
-            user.push_back(match[4].matched
-                               ? match[4].str() + "=" + value.substr(value.find_first_not_of('0'))
-                               : line.substr(line.rfind(' ') + 1));
-            if (user.back() == "sd" || user.back() == "x7=1234") {
-                user.back() += match[6];
-            }
+        std::array<regmatch_t, 11> match{};
+        ASSERT_EQ(regexec(&spike, line.c_str(), match.size(), match.data(), 0), 0) << line;
+        const auto part = [&](std::size_t number) {
+            const regmatch_t& found = match.at(number);
+            return found.rm_so < 0
+                       ? std::string()
+                       : line.substr(static_cast<std::size_t>(found.rm_so),
+                                     static_cast<std::size_t>(found.rm_eo - found.rm_so));
+        };
+        if (part(1) == "0") {
+            user.push_back((part(4).empty() ? part(10) : part(4) + "=" + part(5)) + part(7));
         }
     }
+    regfree(&spike);
     ASSERT_GE(user.size(), 13u);
     // auipc's value and the immediate of the sd behind it say where scratch is.
     const auto sd = std::find_if(lines.begin(), lines.end(), [](const std::string& line) {
