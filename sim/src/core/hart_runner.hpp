@@ -98,22 +98,24 @@ class HartRunner final : public EventSink {
         }
         // Stay here as long as no other event lies between: saves a trip through the queue per
         // shared operation. The bound lets the caller look at resets and shutdown.
+        Cycle now = hart_.now();
         for (unsigned round = 0; round < 64; ++round) {
             in_run_ = true;
-            const StopReason reason = hart_.run(hart_.now() + run_ahead_, queue_.now());
+            const StopReason reason = hart_.run(now + run_ahead_, queue_.now());
             in_run_ = false;
             if (held_ || frozen_ || event.b != generation_) {
                 return; // reset by its own store, or stopped
             }
+            now = hart_.now();
             if (!hart_.runnable()) {
-                activity_.enter(waiting_state(reason), hart_.now());
+                activity_.enter(waiting_state(reason), now);
                 return;
             }
-            if (hart_.now() >= queue_.next_time()) {
+            if (now >= queue_.next_time()) {
                 break;
             }
-            if (hart_.now() > queue_.now()) {
-                queue_.advance_to(hart_.now());
+            if (now > queue_.now()) {
+                queue_.advance_to(now);
             }
         }
         schedule();

@@ -46,15 +46,25 @@ inline void host_fp_launder(T& value) {
     asm volatile("" : "+x"(value));
 }
 
-/// Gives the hart a known MXCSR and the caller its own back.
+/// Gives the hart a known MXCSR and the caller its own modes back. Where they are the same nothing
+/// is loaded, which would cost more than all else of a short slice; then only flags change.
 class HostFpScope {
   public:
-    HostFpScope() : saved_(host_fp_store()) { host_fp_load(kMxcsrDefault); }
-    ~HostFpScope() { host_fp_load(saved_); }
+    HostFpScope() : saved_(host_fp_store()) {
+        if (differs())
+            host_fp_load(kMxcsrDefault);
+    }
+    ~HostFpScope() {
+        if (differs())
+            host_fp_load(saved_);
+    }
     HostFpScope(const HostFpScope&) = delete;
     HostFpScope& operator=(const HostFpScope&) = delete;
 
   private:
+    static constexpr std::uint32_t kFlags = 0x3f;
+    bool differs() const { return (saved_ & ~kFlags) != kMxcsrDefault; }
+
     std::uint32_t saved_;
 };
 

@@ -61,19 +61,24 @@ void emit_frame(CodeMemory& memory, const Core& core) {
     memory.leave = static_cast<const char*>(entry) + code.labelOffset(leave);
 }
 
-std::optional<EntryState> state_of(const Core& core) {
+/// false: more is outstanding than a state can say. (A std::optional would be built in pieces and
+/// read as a whole, which stalls the host at every entry.)
+bool state_of(const Core& core, EntryState& state) {
+    state = 0;
     if (core.max_ready <= core.now)
-        return EntryState{0};
+        return true;
     LateList late;
     for (unsigned slot = 0; slot < kHazardSlots; ++slot) {
         if (core.ready[slot] > core.now && slot != kSink) {
             const Cycle clocks = core.ready[slot] - core.now;
             if (clocks > static_cast<Cycle>(kMaxLate) || late.size() == 4)
-                return std::nullopt;
+                return false;
             late.push_back({static_cast<std::uint8_t>(slot), static_cast<std::int32_t>(clocks)});
         }
     }
-    return pack(late);
+    const std::optional<EntryState> packed = pack(late);
+    state = packed.value_or(0);
+    return packed.has_value();
 }
 
 void enter_results(Core& core, const LateList& late, Cycle from) {
@@ -278,23 +283,23 @@ Translator::Next Translator::run(Core& core, bool entry) {
             core.jump_fetch_version = core.fetch_version;
             link = nullptr;
         }
-        const auto state = state_of(core);
-        if (!state)
+        EntryState state = 0;
+        if (!state_of(core, state))
             return Next::kOne;
-        const void* code = find(core, *state, use);
+        const void* code = find(core, state, use);
         if (!code)
             return use == Use::kTail ? Next::kRest : Next::kBranch;
         if (core.jump_epoch != memory_->epoch)
             continue; // finding it made room
-        if (link && link->state == *state)
+        if (link && link->state == state)
             link->target = code;
         link = nullptr;
 
         core.leave_code = memory_->leave;
         core.limit = std::min(core.until, core.now + kMaxSlice);
         core.budget = static_cast<std::int64_t>(core.limit - core.now);
-        if (*state != 0)
-            forget_results(core, unpack(*state));
+        if (state != 0)
+            forget_results(core, unpack(state));
         const Exit& exit = *memory_->enter(&core, code);
         leave(core, exit);
         use = Use::kEntry;
