@@ -65,6 +65,8 @@ struct Arguments {
     std::string trace;
     std::string statistics;
     CommitLogOptions commit_log;
+    std::string checkpoint;
+    std::string restore;
     std::uint64_t trace_limit_mib = 1024;
     bool verbose = false;
 };
@@ -236,6 +238,8 @@ class Card {
         options.statistics_path = numbered(arguments.statistics, arguments, number);
         options.commit_log = arguments.commit_log;
         options.commit_log.path = numbered(arguments.commit_log.path, arguments, number);
+        options.checkpoint_path = numbered(arguments.checkpoint, arguments, number);
+        options.restore_path = arguments.restore;
         options.trace_limit_bytes = arguments.trace_limit_mib << 20;
         for (const std::string& capability : arguments.capabilities) {
             options.shadow = capability == "shadow=on";
@@ -335,6 +339,10 @@ int main(int argc, char** argv) {
     app.add_option("--trace-limit", arguments.trace_limit_mib,
                    "MiB after which the trace's file grows no more (default 1024)")
         ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 20));
+    app.add_option("--checkpoint", arguments.checkpoint,
+                   "Write the booted device to this file whenever a client has gone");
+    app.add_option("--restore", arguments.restore,
+                   "Start from this checkpoint instead of the boot ROM");
     app.add_option("--cap", arguments.capabilities,
                    "shadow=on|off: offer shadow doorbells (default on)")
         ->check(CLI::IsMember({"shadow=on", "shadow=off"}));

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "checkpoint.hpp"
 #include "trace_sink.hpp"
 #include "types.hpp"
 
@@ -93,6 +94,8 @@ class ActivityClock {
         }
         return sum;
     }
+
+    void checkpoint(Checkpoint& state) { state(spent_, state_, last_, since_, last_since_); }
 
   private:
     static constexpr std::size_t index(State state) { return static_cast<std::size_t>(state); }

@@ -262,6 +262,35 @@ Config Config::load(const std::string& path, const std::vector<std::string>& ass
     }
 }
 
+std::vector<std::string> Config::describe() const {
+    std::vector<std::string> lines;
+    for (const Field& field : fields()) {
+        const bool host_only = (field.section == "hart" && field.key == "translator") ||
+                               (field.section == "sim" && field.key == "value_threads");
+        if (host_only) {
+            continue; // same bits, same clocks
+        }
+        const void* const member = reinterpret_cast<const std::byte*>(this) + field.offset;
+        std::string value;
+        switch (field.type) {
+        case Type::kU32:
+            value = fmt::format("{}", *static_cast<const u32*>(member));
+            break;
+        case Type::kU64:
+            value = fmt::format("{}", *static_cast<const u64*>(member));
+            break;
+        case Type::kF64:
+            value = fmt::format("{}", *static_cast<const f64*>(member));
+            break;
+        case Type::kFlag:
+            value = fmt::format("{}", *static_cast<const flag*>(member));
+            break;
+        }
+        lines.push_back(fmt::format("{}.{} = {}", field.section, field.key, value));
+    }
+    return lines;
+}
+
 std::string Config::default_path() {
     std::error_code error;
     const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);

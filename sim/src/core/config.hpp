@@ -274,6 +274,9 @@ struct Config {
     /// config/t2.toml, which both the build tree and the installed tree have. Throws ConfigError if
     /// it is not there.
     static std::string default_path();
+
+    /// "section.key = value" of every key that can change results or clocks, in a fixed order.
+    std::vector<std::string> describe() const;
     static Config load_default(const std::vector<std::string>& assignments = {}) {
         return load(default_path(), assignments);
     }

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "checkpoint.hpp"
 #include "types.hpp"
 
 namespace talus::sim {
@@ -106,6 +107,18 @@ class EventQueue {
         timer_.time = kNever;
         now_ = 0;
         next_seq_ = 0;
+    }
+
+    /// Time and the background timer. Throws std::logic_error (an internal error) where events
+    /// wait; restoring drops them.
+    void checkpoint(Checkpoint& state) {
+        if (state.restoring()) {
+            heap_.clear();
+        }
+        if (!empty()) {
+            throw std::logic_error("a checkpoint while events wait");
+        }
+        state(now_, next_seq_, executed_, timer_.time, timer_.unit, timer_.kind);
     }
 
   private:

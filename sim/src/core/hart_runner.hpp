@@ -88,6 +88,12 @@ class HartRunner final : public EventSink {
     /// Shows it on a track of a trace.
     void trace(TraceSink& sink, TraceTrack track) { activity_.trace(&sink, track); }
 
+    /// The hart and what it waits for; it is not on the schedule.
+    void checkpoint(Checkpoint& state) {
+        state(hart_, held_, generation_, activity_);
+        scheduled_ = false;
+    }
+
     void on_event(const Event& event) override {
         if (event.b != generation_ || held_) {
             return; // from before a reset

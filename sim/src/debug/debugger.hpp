@@ -144,6 +144,7 @@ class Debugger final : public DeviceDebugger, public DebugHook, public TrapObser
     std::string monitor_pe(std::string_view which, bool buffers) const;
     std::string monitor_queues() const;
     std::string monitor_cycle() const;
+    std::string monitor_checkpoint(std::string_view path) const;
     std::string monitor_log(std::string_view count) const;
     std::string monitor_inject(std::string_view specification);
     void inject(std::string_view specification);

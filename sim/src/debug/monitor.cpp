@@ -27,6 +27,7 @@ constexpr const char* kHelp =
     "stop-on-trap on|off     stop before a hart takes a trap (calls and interrupts excepted)\n"
     "step-interrupts on|off  step into interrupt handlers (off: over them)\n"
     "dump PE|control PATH    an ELF core file of PE ROW.COL, or of the control harts\n"
+    "checkpoint PATH         the booted device in a file, for talus-sim --restore\n"
     "inject [SPEC]           a hardware fault (src/debug/README.md); without SPEC: what became of "
     "them\n"
     "reset                   fundamental reset; the device then stands before its first "
@@ -97,6 +98,9 @@ std::string Debugger::monitor(std::string_view command) {
     }
     if (word == "dump") {
         return monitor_dump(argument, next_word(command));
+    }
+    if (word == "checkpoint") {
+        return monitor_checkpoint(argument);
     }
     if (word == "inject") {
         return monitor_inject(argument);
@@ -266,6 +270,18 @@ std::string Debugger::monitor_dump(std::string_view which, std::string_view path
     try {
         write_core(std::string(path), parts_, hart, {"dumped by a debugger", 0});
     } catch (const std::exception& error) {
+        return fmt::format("{}\n", error.what());
+    }
+    return fmt::format("{}\n", path);
+}
+
+std::string Debugger::monitor_checkpoint(std::string_view path) const {
+    if (path.empty()) {
+        return "checkpoint: into which file?\n";
+    }
+    try {
+        device_.save(std::string(path));
+    } catch (const CheckpointError& error) {
         return fmt::format("{}\n", error.what());
     }
     return fmt::format("{}\n", path);

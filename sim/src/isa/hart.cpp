@@ -384,6 +384,29 @@ std::uint64_t Hart::retired() const {
     return core_->retired;
 }
 
+void Hart::checkpoint(Checkpoint& state) {
+    Core& c = *core_;
+    c.reserved = false;
+    state(c.now, c.max_ready, c.pc, c.retired, c.irq_check, c.at_entry, c.x, c.f, c.ready,
+          c.vector_busy, c.fflags, c.frm, c.vsew, c.vlmul, c.vill, c.vta, c.vma, c.vxrm, c.vxsat,
+          c.vl, c.vstart, c.v, c.mode, c.state, c.mstatus, c.mie, c.mip, c.mtvec, c.mscratch,
+          c.mepc, c.mcause, c.mtval, c.mcounteren, c.mcountinhibit, c.menvcfg, c.mcycle_offset,
+          c.minstret_offset, c.pmpcfg, c.pmpaddr, c.pmp_locked);
+    const std::size_t lines = c.icache.size();
+    state(c.icache);
+    if (c.icache.size() != lines) {
+        throw CheckpointError("a checkpoint with instruction caches of another size");
+    }
+    if (state.restoring()) {
+        c.icache_tags = c.icache.data();
+        c.port_window = FetchWindow{};
+        c.code->invalidate();
+        c.drop_fetch_state();
+        c.drop_data_windows();
+        c.update_units();
+    }
+}
+
 namespace {
 
 constexpr bool has_port_side(unsigned csr) {

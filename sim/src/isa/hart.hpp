@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/checkpoint.hpp"
 #include "core/types.hpp"
 #include "isa/commit.hpp"
 #include "isa/debug_hook.hpp"
@@ -331,6 +332,10 @@ class Hart {
     bool write_csr(unsigned csr, std::uint64_t value);
     /// Instructions retired since reset, whatever the guest wrote to minstret.
     std::uint64_t retired() const;
+
+    /// Architectural state, pipeline and instruction-cache tags. Not while inside run(); LR/SC
+    /// reservations end.
+    void checkpoint(Checkpoint& state);
 
     struct Core;
 

@@ -23,6 +23,7 @@
 
 #include "talus/hw/address_map.h"
 
+#include "core/checkpoint.hpp"
 #include "core/types.hpp"
 #include "isa/hart.hpp"
 
@@ -54,6 +55,8 @@ struct DataCacheCounters {
     std::uint64_t hits = 0;
     std::uint64_t misses = 0;
     std::uint64_t write_backs = 0; ///< evictions, cleans, and for another control hart
+
+    void checkpoint(Checkpoint& state) { state(hits, misses, write_backs); }
 };
 
 class DataCaches {
@@ -113,6 +116,11 @@ class DataCaches {
     /// It wrote: lines of others are stale from here on. Dirty ones are told.
     void written(HartId who, std::uint64_t addr, std::uint64_t len);
 
+    /// No line is on its way.
+    void checkpoint(Checkpoint& state) {
+        state(accesses_, lines_, holders_, pages_, bounds_, counters_);
+    }
+
     const DataCacheCounters& counters(HartId hart) const { return counters_.at(hart); }
 
   private:
@@ -122,11 +130,15 @@ class DataCaches {
         std::uint64_t used = 0; ///< access number, for replacement
         bool dirty = false;
         bool stale = false;
+
+        void checkpoint(Checkpoint& state) { state(addr, ready, used, dirty, stale); }
     };
     /// First and last byte that were ever cached since reset.
     struct Bounds {
         std::uint64_t first = ~std::uint64_t{0};
         std::uint64_t last = 0;
+
+        void checkpoint(Checkpoint& state) { state(first, last); }
     };
     static constexpr std::uint64_t kPage = 4096;
 

@@ -203,6 +203,12 @@ void Dram::on_event(const Event& event) {
     schedule(index);
 }
 
+void Dram::checkpoint(Checkpoint& state) {
+    for (Channel& channel : channels_) {
+        state(channel.controller, channel.origin);
+    }
+}
+
 DramCounters Dram::counters() const {
     DramCounters sum;
     for (const Channel& channel : channels_) {

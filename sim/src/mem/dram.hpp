@@ -59,6 +59,8 @@ class Dram final : public EventSink {
     void rebase(Cycle now);
 
     DramCounters counters() const;
+    /// Just after rebase(), all channels idle.
+    void checkpoint(Checkpoint& state);
 
     void on_event(const Event& event) override;
 

@@ -17,6 +17,7 @@
 #include <span>
 #include <vector>
 
+#include "core/checkpoint.hpp"
 #include "core/config.hpp"
 
 #include "dram_timing.hpp"
@@ -54,6 +55,10 @@ struct DramCounters {
     std::uint64_t precharges = 0;
     std::uint64_t refreshes = 0;
     std::uint64_t forwarded = 0; ///< reads answered and writes absorbed by the write queue
+
+    void checkpoint(Checkpoint& state) {
+        state(reads, writes, activates, precharges, refreshes, forwarded);
+    }
 };
 
 class DramChannel {
@@ -80,6 +85,8 @@ class DramChannel {
     bool writing() const { return inbound_writes_ != 0 || writes_.bursts != 0; }
 
     const DramCounters& counters() const { return counters_; }
+    /// Just after restart().
+    void checkpoint(Checkpoint& state) { state(counters_); }
 
   private:
     static constexpr std::int64_t kClosed = -1;

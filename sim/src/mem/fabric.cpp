@@ -289,6 +289,16 @@ void Fabric::rebase(Cycle now) {
     }
 }
 
+void Fabric::checkpoint(Checkpoint& state) {
+    State& s = *state_;
+    std::fill(s.reservations.begin(), s.reservations.end(), nullptr);
+    s.reserved = 0;
+    state.section("memories");
+    state(s.control_sram, s.lls, s.staging, s.dram);
+    state.section("fabric");
+    state(s.code_pages, s.counters, s.dram_controllers);
+}
+
 FabricResult Fabric::read(const Requester& who, Cycle now, std::uint64_t addr, void* data,
                           unsigned len, const Notify& notify, bool answered) {
     const Target target = state_->locate(who, addr);

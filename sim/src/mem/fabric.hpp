@@ -22,6 +22,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/checkpoint.hpp"
 #include "core/config.hpp"
 #include "core/event_queue.hpp"
 #include "core/fault_hooks.hpp"
@@ -147,6 +148,11 @@ struct FabricCounters {
     std::uint64_t pe_to_pe_bytes = 0;
     std::uint64_t amos = 0;
     std::vector<std::uint64_t> dram_channel_bytes; ///< read and written, by channel
+
+    void checkpoint(Checkpoint& state) {
+        state(sram_read_bytes, sram_write_bytes, dram_read_bytes, dram_write_bytes, dram_row_hits,
+              dram_row_misses, pe_to_pe_bytes, amos, dram_channel_bytes);
+    }
 };
 
 class Fabric {
@@ -189,6 +195,8 @@ class Fabric {
     /// For a parked device, in which no transfer is under way: calendars and DRAM refresh count
     /// from `now` on, so that what follows takes the same time whenever it begins.
     void rebase(Cycle now);
+    /// Contents and counters. Just after rebase(), no transfer under way; LR/SC reservations end.
+    void checkpoint(Checkpoint& state);
 
     // --- small accesses: len is 1..64 and does not cross a 64-byte line, or is natural
     // ------------

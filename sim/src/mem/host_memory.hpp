@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "core/checkpoint.hpp"
+
 namespace talus::sim {
 
 /// Zeroed pages that become resident when they are touched. Owns the mapping.
@@ -20,13 +22,18 @@ class HostMemory {
     std::uint8_t* data() const { return data_; }
     std::uint64_t size() const { return bytes_; }
 
-    /// Zeroes [offset, offset + len); whole pages of private memory go back to the host.
+    /// Zeroes [offset, offset + len); whole pages go back to the host.
     void discard(std::uint64_t offset, std::uint64_t len);
 
+    /// What it holds. Restored, it becomes that, whatever it held.
+    void checkpoint(Checkpoint& state);
+
   private:
+    bool shared() const { return fd_ >= 0; }
+
     std::uint8_t* data_ = nullptr;
     std::uint64_t bytes_ = 0;
-    bool shared_ = false;
+    int fd_ = -1; ///< of shared memory; the caller's
 };
 
 } // namespace talus::sim

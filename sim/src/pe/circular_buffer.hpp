@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "core/checkpoint.hpp"
+
 namespace talus::sim {
 
 /// Who produces or consumes: a core's queue of a unit, or a core itself.
@@ -91,6 +93,11 @@ class CircularBuffer {
     CbParty consumer() const { return consumer_; }
     /// A size by which a head or tail may move.
     bool moves(std::uint64_t bytes) const { return bytes == 0 || depth_ % bytes == 0; }
+
+    void checkpoint(Checkpoint& state) {
+        state(references, base_, depth_, head_, popping_, committed_, reserved_, producer_.code,
+              consumer_.code);
+    }
 
     /// Commands issued and not complete that name this CB.
     std::uint32_t references = 0;

@@ -473,6 +473,10 @@ void CommandProcessor::reset(Cycle now) {
     semaphores_.fill(0);
 }
 
+void CommandProcessor::checkpoint(Checkpoint& state) {
+    state(units_, cores_, cbs_, semaphores_, next_ticket_, next_wait_, generation_, stall_limit_);
+}
+
 bool CommandProcessor::busy() const {
     return std::any_of(units_.begin(), units_.end(), [this](const UnitState& state) {
         // What a faulted core has queued waits for PE_CP_RESET, not for time.

@@ -53,6 +53,8 @@ class CommandProcessor {
     std::uint32_t stall_limit() const { return stall_limit_; }
 
     bool busy() const;
+    /// Not while busy().
+    void checkpoint(Checkpoint& state);
     /// Shows the units' commands and waits on tracks below `parent`.
     void trace(TraceSink& sink, TraceTrack parent);
     CoreActivity wait_of(unsigned core) const;
@@ -82,6 +84,10 @@ class CommandProcessor {
         UnitActivity head_wait = UnitActivity::kIdle;
         std::vector<TraceTrack> lanes; ///< for commands that overlap
         std::uint64_t lanes_used = 0;
+
+        void checkpoint(Checkpoint& state) {
+            state(*unit, last_core, next_issue, kick_at, head_wait);
+        }
     };
     /// Why a command cannot begin, or a core's instruction retire.
     enum class Reason : std::uint8_t {
@@ -99,6 +105,8 @@ class CommandProcessor {
         Reason reason = Reason::kNone;
         std::uint32_t object = 0; ///< CB, semaphore, unit, mask of units, bank
         std::uint64_t amount = 0;
+
+        void checkpoint(Checkpoint& state) { state(reason, object, amount); }
     };
     struct CoreState {
         std::array<std::array<std::uint64_t, TALUS_CP_CONTEXT_WORDS>, TALUS_CP_CONTEXTS> contexts{};
@@ -117,6 +125,11 @@ class CommandProcessor {
         bool wait_expired = false;
         HartId hart = 0;
         Cycle last_post = 0;
+
+        void checkpoint(Checkpoint& state) {
+            state(contexts, stopped, wait, wait_pc, wait_since, wait_number, wait_expired, hart,
+                  last_post);
+        }
     };
 
     bool present(const Command& command) const; ///< the configuration has its mechanism

@@ -36,6 +36,9 @@ class FabricInterface final : public Unit, private BroadcastMember {
     std::optional<Cycle> finished() override;
     void execute(Command& command) override;
     void reset() override;
+    void checkpoint(Checkpoint& state) override {
+        state(first_flight_, issue_ticks_, slots_, last_done_);
+    }
 
   private:
     void broadcast_begins(std::shared_ptr<BroadcastTransfer> transfer, Cycle now) override;

@@ -29,6 +29,8 @@ struct Pe::Impl final : FaultSink {
         std::uint32_t cause = 0;
         std::uint64_t pc = 0;
         std::uint64_t tval = 0;
+
+        void checkpoint(Checkpoint& state) { state(cause, pc, tval); }
     };
 
     Impl(const Config& config_in, std::uint32_t index_in, EventQueue& events_in, Fabric& fabric_in,
@@ -324,6 +326,23 @@ std::vector<std::string> Pe::describe_waits() const {
     std::vector<std::string> lines;
     impl_->cp.describe_waits(impl_->name(), lines);
     return lines;
+}
+
+bool Pe::has_work() const {
+    return impl_->work_queue.head() != impl_->work_queue.tail();
+}
+
+void Pe::checkpoint(Checkpoint& state) {
+    Impl& s = *impl_;
+    s.cp.settle();
+    state(s.memory, s.counters, s.banks);
+    for (RowRanges& bank : s.ranges) {
+        for (talus_row_range& range : bank) {
+            state(range.low, range.high);
+        }
+    }
+    state(s.inboxes, s.link_taken, s.cp, s.work_queue, s.held, s.rect, s.peer_interrupt,
+          s.fault_status, s.faults, s.lines, s.posts_generation);
 }
 
 void Pe::settle() {

@@ -47,6 +47,8 @@ struct PeCounters {
         std::uint64_t busy_clocks = 0; ///< the unit's throughput was taken
         std::uint64_t bytes = 0;       ///< read and written in local memory
         ActivityClock<UnitActivity> activity;
+
+        void checkpoint(Checkpoint& state) { state(commands, busy_clocks, bytes, activity); }
     };
     std::array<Unit, 6> units{}; ///< by enum talus_unit
     std::uint64_t macs = 0;      ///< of all types
@@ -55,6 +57,10 @@ struct PeCounters {
     std::uint64_t reduction_elements = 0; ///< loaded, drained, ranged, sent or received by the RE
     std::uint64_t launches = 0;
     std::uint64_t faults = 0;
+
+    void checkpoint(Checkpoint& state) {
+        state(units, macs, int8_macs, simd_operations, reduction_elements, launches, faults);
+    }
 };
 
 class Pe final : public EventSink, public PePort {
@@ -85,6 +91,10 @@ class Pe final : public EventSink, public PePort {
 
     /// True while a command, a fetch of the work queue or a semaphore post is under way or queued.
     bool busy() const;
+    /// A descriptor is in the work queue: a job is under way or waits.
+    bool has_work() const;
+    /// Not while busy() or has_work(); after Fabric::rebase().
+    void checkpoint(Checkpoint& state);
 
     /// One line for everything that waits: blocked cores, queue heads with the CB and the bytes
     /// that they wait for and who produces or consumes them. For the wait-for graph of a deadlock

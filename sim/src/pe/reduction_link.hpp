@@ -9,6 +9,8 @@
 
 #include "talus/hw/instructions.h"
 
+#include "core/checkpoint.hpp"
+
 namespace talus::sim {
 
 /// m x n 32-bit sums at [row * 32 + column], or m ranges at [2 * row], [2 * row + 1].
@@ -29,6 +31,10 @@ struct ReductionInbox {
     State state = State::kFree;
     std::uint64_t number = 0; ///< of the message; one that was dropped is told by it
     ReductionMessage message;
+
+    void checkpoint(Checkpoint& checkpoint) {
+        checkpoint(state, number, message.content, message.m, message.n, message.values);
+    }
 };
 
 } // namespace talus::sim

@@ -100,6 +100,9 @@ class Unit {
 
     virtual void reset() = 0;
 
+    /// What outlives its commands. Not while one is queued or under way, or a value is put off.
+    virtual void checkpoint(Checkpoint& state) = 0;
+
   protected:
     std::uint8_t* local(const Operand& operand) const { return shared_.local + operand.base; }
     PeCounters::Unit& counters(const Command& command) {
@@ -129,6 +132,7 @@ class PipelinedUnit : public Unit {
         free_at_ = 0;
         last_done_ = 0;
     }
+    void checkpoint(Checkpoint& state) override { state(free_at_, last_done_); }
 
   protected:
     /// Clocks for which the command keeps others out.

@@ -34,6 +34,8 @@ class WorkQueueEngine {
 
     std::uint32_t head() const { return head_; }
     std::uint32_t tail() const { return tail_; }
+    /// Not while busy().
+    void checkpoint(Checkpoint& state) { state(head_, tail_, generation_); }
     bool busy() const { return fetching_ || !pending_.empty() || in_transit_ != 0; }
     /// PE_SUBGRID_RECT of the slot at the head. Only if head != tail.
     std::uint32_t rect() const;

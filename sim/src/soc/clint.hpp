@@ -30,6 +30,8 @@ class Clint final : public RegisterBlock, public EventSink {
 
     void on_event(const Event& event) override;
 
+    void checkpoint(Checkpoint& state) { state(msip_, compare_, ticks_); }
+
   private:
     void set_compare(Cycle now, std::size_t hart, std::uint64_t value);
     void arm(Cycle now);

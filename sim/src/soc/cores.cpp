@@ -138,6 +138,38 @@ void Cores::add_pe_hart(HartId hart) {
                                                     config_.hart.run_ahead_clocks));
 }
 
+std::string Cores::at_work() const {
+    for (const auto& pe : pes_) {
+        if (pe->busy() || pe->has_work()) {
+            return fmt::format("PE {}.{} has a job", pe->index() / config_.grid.cols,
+                               pe->index() % config_.grid.cols);
+        }
+    }
+    for (HartId hart = 0; hart < runners_.size(); ++hart) {
+        const HartRunner& runner = *runners_[hart];
+        if (!runner.waiting()) {
+            return name(hart) + " is kept from running";
+        }
+        if (waits_[hart].stores_open != 0) {
+            return name(hart) + " waits for memory";
+        }
+    }
+    return {};
+}
+
+void Cores::checkpoint(Checkpoint& state) {
+    state.section("cores");
+    state(caches_, waits_, fetches_, trap_reports_, incoherence_reports_, retired_before_);
+    state.section("harts");
+    for (const auto& runner : runners_) {
+        state(*runner);
+    }
+    state.section("PEs");
+    for (const auto& pe : pes_) {
+        state(*pe);
+    }
+}
+
 void Cores::reset() {
     trap_reports_ = 0;
     incoherence_reports_ = 0;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "../core/checkpoint.hpp"
 #include "../core/config.hpp"
 #include "../core/diagnostics.hpp"
 #include "../core/event_queue.hpp"
@@ -60,6 +61,8 @@ class Cores final : public HartPort,
     struct FetchCounters {
         std::uint64_t misses = 0;
         std::uint64_t clocks = 0;
+
+        void checkpoint(Checkpoint& state) { state(misses, clocks); }
     };
     /// Shows harts, jobs and units on tracks of their own.
     void trace(TraceSink& sink);
@@ -77,6 +80,11 @@ class Cores final : public HartPort,
     /// Memory is about to be written behind the model's back: what units have put off is computed
     /// from what is there now, and code is looked at again before its next use.
     void prepare_for_writes();
+
+    /// What keeps the cores from a checkpoint, for people; empty: nothing.
+    std::string at_work() const;
+    /// All harts and PEs, with their caches' tags. Not while at_work(); after Fabric::rebase().
+    void checkpoint(Checkpoint& state);
 
     /// Instructions of a hart since construction, over its resets.
     std::uint64_t retired(HartId hart) const {
@@ -153,6 +161,7 @@ class Cores final : public HartPort,
         std::uint64_t ticket = 0;
         Cycle since = 0;
 
+        void checkpoint(Checkpoint& state) { state(open, answered, amo, len, addr, ticket, since); }
         bool is(bool an_amo, std::uint64_t at, unsigned bytes) const {
             return open && amo == an_amo && addr == at && len == bytes;
         }
@@ -169,6 +178,10 @@ class Cores final : public HartPort,
         Cycle stores_done = 0; ///< when the last of the others was acknowledged
         bool for_stores = false;
         bool for_line = false; ///< of the data cache
+
+        void checkpoint(Checkpoint& state) {
+            state(fetch, data, generation, stores_open, stores_done, for_stores, for_line);
+        }
     };
     void forget(HartId hart);
 

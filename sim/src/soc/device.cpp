@@ -89,6 +89,9 @@ Device::Device(DeviceOptions options, Diagnostics& diagnostics)
         }
     }
     reset_device();
+    if (!options_.restore_path.empty()) {
+        restore(options_.restore_path);
+    }
 }
 
 Device::~Device() {
@@ -217,7 +220,11 @@ void Device::fundamental_reset() {
     inbox_.request(HostInbox::kFundamentalReset);
 }
 
-void Device::client_gone() {} // function_reset() came just before, and says it all
+void Device::client_gone() { // function_reset() came just before
+    if (!options_.checkpoint_path.empty()) {
+        inbox_.request(HostInbox::kCheckpoint);
+    }
+}
 
 // --- timing thread -------------------------------------------------------------------------------
 
@@ -233,6 +240,9 @@ void Device::run() {
             } else {
                 run_events();
             }
+        }
+        if (inbox_.take(HostInbox::kCheckpoint) != 0) {
+            settle_and_save();
         }
         publish_clock();
     } catch (const std::exception& error) {
@@ -373,6 +383,10 @@ void Device::park() {
         (!recorded && (admit_host_write() || admit_shadow()))) {
         host_interface_.set_parked(false);
         tick_fresh_ = false;
+        return;
+    }
+    if (inbox_.take(HostInbox::kCheckpoint) != 0) {
+        save_for_next_client();
         return;
     }
     host_interface_.set_parked(true);

@@ -70,6 +70,8 @@ struct DeviceOptions {
     std::string trace_path;      ///< empty: no trace
     std::string statistics_path; ///< written by stop(): JSON if it ends in ".json"; empty: none
     CommitLogOptions commit_log;
+    std::string checkpoint_path; ///< a checkpoint whenever a client has gone; empty: none
+    std::string restore_path;    ///< the checkpoint to start from; empty: from the ROM
     std::uint64_t trace_limit_bytes = std::uint64_t{1} << 30;
 };
 
@@ -94,6 +96,7 @@ class Device final : public PciDeviceModel, public DebugServices {
     void call_attention() override { inbox_.request(HostInbox::kDebugger); }
     bool ending() const override { return (inbox_.pending() & HostInbox::kStop) != 0; }
     void request_reset() override { fundamental_reset(); }
+    void save(const std::string& path) override;
 
     // PciDeviceModel
     void connect(HostPort& port) override;
@@ -140,6 +143,13 @@ class Device final : public PciDeviceModel, public DebugServices {
     void sample_traffic();
 
     void write_statistics(); // device_statistics.cpp
+
+    // device_checkpoint.cpp
+    void save_for_next_client();
+    void settle_and_save();
+    void restore(const std::string& path);
+    CheckpointIdentity identity() const;
+    void checkpoint(Checkpoint& state);
 
     DeviceOptions options_;
     Diagnostics& diagnostics_;

@@ -60,6 +60,9 @@ class DebugServices {
     virtual bool ending() const = 0;
     /// As by the host's FROZEN_RESET; takes effect when the timing thread is back in its loop.
     virtual void request_reset() = 0;
+    /// Writes a checkpoint. On the timing thread, between two events. Throws CheckpointError: it
+    /// cannot be written, or something is under way in the device (the message says what).
+    virtual void save(const std::string& path) = 0;
 };
 
 } // namespace talus::sim

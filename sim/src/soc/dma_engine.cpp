@@ -22,6 +22,11 @@ DmaEngines::DmaEngines(const Config& config, EventQueue& events, Diagnostics& di
     : config_(config), events_(events), diagnostics_(diagnostics), link_(link), fabric_(fabric),
       interrupts_(interrupts), windows_(windows), unit_(events.add_unit(*this, "dma")) {}
 
+bool DmaEngines::busy() const {
+    return std::any_of(channels_.begin(), channels_.end(),
+                       [](const Channel& channel) { return channel.busy; });
+}
+
 void DmaEngines::reset() {
     for (Channel& channel : channels_) {
         const std::uint64_t generation = channel.generation + 1;

@@ -10,6 +10,7 @@
 #include "talus/hw/registers.h"
 #include "talus/hw/status.h"
 
+#include "../core/checkpoint.hpp"
 #include "../core/config.hpp"
 #include "../core/diagnostics.hpp"
 #include "../core/event_queue.hpp"
@@ -42,6 +43,10 @@ class DmaEngines final : public RegisterBlock, public EventSink {
     void trace(TraceSink& sink, TraceTrack parent);
 
     std::uint64_t bytes_moved() const { return bytes_moved_; }
+    /// A channel has a job.
+    bool busy() const;
+    /// Not while busy().
+    void checkpoint(Checkpoint& state) { state(channels_, bytes_moved_); }
 
     std::uint32_t read32(Cycle now, std::uint32_t offset) override;
     void write32(Cycle now, std::uint32_t offset, std::uint32_t value) override;
@@ -76,6 +81,11 @@ class DmaEngines final : public RegisterBlock, public EventSink {
         std::vector<talus_sgl_entry> list; ///< one entry for a plain range
         std::size_t list_index = 0;
         std::uint64_t list_offset = 0;
+
+        void checkpoint(Checkpoint& state) {
+            state(host, device, bytes, sgl_count, kind, domain, done, status, generation, issued,
+                  completed, device_free);
+        }
     };
 
     void start(Cycle now, unsigned index);

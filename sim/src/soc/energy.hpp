@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 
+#include "../core/checkpoint.hpp"
 #include "../core/config.hpp"
 #include "../core/types.hpp"
 #include "../pe/pe.hpp"
@@ -69,6 +70,8 @@ class ClockGovernor {
 
     std::uint32_t step_khz() const { return steps_[step_]; }
     bool capped() const { return step_ != 0; }
+
+    void checkpoint(Checkpoint& state) { state(step_, window_, joules_); }
 
   private:
     const Config& config_;

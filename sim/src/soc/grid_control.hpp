@@ -10,6 +10,7 @@
 #include "talus/hw/perf.h"
 #include "talus/hw/work.h"
 
+#include "../core/checkpoint.hpp"
 #include "../core/config.hpp"
 #include "../core/diagnostics.hpp"
 #include "../mem/fabric.hpp"
@@ -60,12 +61,18 @@ class GridControl final : public RegisterBlock {
     std::uint32_t read32(Cycle now, std::uint32_t offset) override;
     void write32(Cycle now, std::uint32_t offset, std::uint32_t value) override;
 
+    void checkpoint(Checkpoint& state) {
+        state(rect_, descriptor_, vector_, perf_from_, perf_to_, deadlock_job_, jobs_, launches_);
+    }
+
   private:
     struct Job {
         std::uint32_t index;
         std::uint32_t generation;
         std::uint64_t record; ///< device address
         std::uint32_t rect;
+
+        void checkpoint(Checkpoint& state) { state(index, generation, record, rect); }
     };
 
     template <typename Function>

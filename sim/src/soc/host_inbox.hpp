@@ -35,6 +35,7 @@ class HostInbox {
         kFundamentalReset = 4, ///< likewise
         kPolled = 8,           ///< the host read a register: a parked device may step to its timer
         kDebugger = 16,        ///< a debugger has something to say: only wakes who waits
+        kCheckpoint = 32,      ///< a client has gone: write a checkpoint once parked
     };
     /// What does not wait for the device to finish what it is doing.
     static constexpr std::uint32_t kUrgent = kStop | kFunctionReset | kFundamentalReset;

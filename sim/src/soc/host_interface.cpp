@@ -161,6 +161,28 @@ void HostInterface::complete_reset(Cycle now, bool fundamental) {
     publish_mailbox(); // an answer that fell between begin_reset() and now must not get lost
 }
 
+void HostInterface::checkpoint(Checkpoint& state) {
+    const std::lock_guard lock(mutex_);
+    state(device_epoch_, boot_state_, post_code_, fail_code_, mailbox_command_, mailbox_status_,
+          mailbox_results_, mailbox_args_, controller_status_, scrub_due_, log_written_,
+          device_controller_, heartbeat_, completions_);
+    for (auto* words : {frozen_.data(), controller_.data()}) {
+        const std::size_t count = words == frozen_.data() ? kFrozenWords : kControllerWords;
+        for (std::size_t word = 0; word < count; ++word) {
+            std::uint32_t value = words[word];
+            state(value);
+            words[word] = value;
+        }
+    }
+    talus_status_page page = *page_;
+    state.bytes(&page, sizeof page);
+    if (state.restoring()) {
+        page.held = held_;
+        *page_ = page;
+        epoch_ = device_epoch_;
+    }
+}
+
 void HostInterface::set_held(bool held) {
     const std::lock_guard lock(mutex_);
     held_ = held;

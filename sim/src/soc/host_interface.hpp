@@ -19,6 +19,7 @@
 #include "talus/hw/pci.h"
 #include "talus/hw/registers.h"
 
+#include "../core/checkpoint.hpp"
 #include "interrupt_controller.hpp"
 #include "register_block.hpp"
 
@@ -57,6 +58,11 @@ class HostInterface final : public RegisterBlock {
     void set_energy(std::uint64_t energy_uj, std::uint32_t unit_clock_khz, std::uint32_t reason);
     void count_completion();
     std::uint64_t completions() const { return completions_; }
+
+    /// The host has enabled the controller: there are queues, or are going to be.
+    bool enabled() const { return device_controller_[CTRL_ENABLE / 4] != 0; }
+    /// Before a client comes, or while none is there and no reset is under way.
+    void checkpoint(Checkpoint& state);
 
     std::uint32_t boot_state() const { return boot_state_; }
     std::uint32_t reset_epoch() const { return device_epoch_; }

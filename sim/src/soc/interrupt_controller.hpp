@@ -5,6 +5,7 @@
 #include "talus/hw/interrupts.h"
 #include "talus/hw/registers.h"
 
+#include "../core/checkpoint.hpp"
 #include "../isa/hart.hpp"
 #include "register_block.hpp"
 
@@ -35,6 +36,8 @@ class InterruptController final : public RegisterBlock {
         }
         update(now);
     }
+
+    void checkpoint(Checkpoint& state) { state(pending_, enable_); }
 
   private:
     void update(Cycle when) {

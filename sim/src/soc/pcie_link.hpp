@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "../core/checkpoint.hpp"
 #include "../core/config.hpp"
 #include "../core/fault_hooks.hpp"
 
@@ -36,6 +37,8 @@ class PcieLink {
     /// From the host and to it, since construction.
     std::uint64_t bytes_read() const { return bytes_in_; }
     std::uint64_t bytes_written() const { return bytes_out_; }
+
+    void checkpoint(Checkpoint& state) { state(inbound_, outbound_, bytes_in_, bytes_out_); }
 
   private:
     static constexpr std::uint64_t kTicks = 1024; ///< fractions of a clock

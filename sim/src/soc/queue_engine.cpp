@@ -31,6 +31,15 @@ QueueEngine::QueueEngine(EventQueue& events, Diagnostics& diagnostics, PcieLink&
       outbox_(reinterpret_cast<talus_outbox_slot*>(control_sram + TALUS_OUTBOX_OFFSET)),
       unit_(events.add_unit(*this, "queue engine")) {}
 
+void QueueEngine::checkpoint(Checkpoint& state) {
+    for (Queue& queue : queues_) {
+        state(queue.generation);
+    }
+    state(inbox_reserved_, inbox_tail_, inbox_head_, outbox_tail_, outbox_head_, outbox_taken_,
+          outbox_done_, window_index_, window_iova_, window_length_, window_access_, next_queue_,
+          command_clocks_, longest_command_clocks_);
+}
+
 void QueueEngine::reset(bool fundamental) {
     for (unsigned qid = 0; qid < TALUS_MAX_QUEUES; ++qid) {
         if (!fundamental) {

@@ -14,6 +14,7 @@
 #include "talus/hw/queue.h"
 #include "talus/hw/registers.h"
 
+#include "../core/checkpoint.hpp"
 #include "../core/diagnostics.hpp"
 #include "../core/event_queue.hpp"
 #include "../core/trace_sink.hpp"
@@ -85,6 +86,9 @@ class QueueEngine final : public RegisterBlock, public EventSink {
 
     /// Commands admitted and not yet completed, over all queues.
     std::uint64_t outstanding() const { return outstanding_; }
+
+    /// What outlives a function-level reset. Not while a queue is enabled.
+    void checkpoint(Checkpoint& state);
 
     /// For people: inbox and outbox, then a line for each queue that is enabled.
     std::vector<std::string> describe() const;

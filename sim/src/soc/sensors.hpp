@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "../core/checkpoint.hpp"
 #include "../core/config.hpp"
 #include "energy.hpp"
 #include "register_block.hpp"
@@ -28,6 +29,10 @@ class Sensors final : public RegisterBlock {
 
     std::uint32_t read32(Cycle now, std::uint32_t offset) override;
     void write32(Cycle, std::uint32_t, std::uint32_t) override {}
+
+    void checkpoint(Checkpoint& state) {
+        state(last_, joules_at_reset_, last_joules_, power_mw_, temperature_mc_);
+    }
 
   private:
     double steady_mc(double power_mw) const;

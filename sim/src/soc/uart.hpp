@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <string>
 
+#include "../core/checkpoint.hpp"
 #include "../core/diagnostics.hpp"
 #include "register_block.hpp"
 
@@ -25,6 +26,9 @@ class Uart final : public RegisterBlock {
 
     std::uint32_t read32(Cycle now, std::uint32_t offset) override;
     void write32(Cycle now, std::uint32_t offset, std::uint32_t value) override;
+
+    /// The unfinished line.
+    void checkpoint(Checkpoint& state) { state(line_); }
 
   private:
     /// A guest that never ends its line must not grow the simulator.

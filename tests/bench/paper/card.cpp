@@ -30,11 +30,14 @@ int only_child() {
 
 } // namespace
 
-Card::Card(const Settings& settings) {
+Card::Card(const Settings& settings, const std::vector<std::string>& more) {
     std::vector<const char*> arguments;
     for (const std::string& setting : settings) {
         arguments.push_back("--set");
         arguments.push_back(setting.c_str());
+    }
+    for (const std::string& argument : more) {
+        arguments.push_back(argument.c_str());
     }
     arguments.push_back(nullptr);
     talus_drv_open_options options = TALUS_DRV_INIT(talus_drv_open_options);

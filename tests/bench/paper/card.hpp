@@ -18,7 +18,8 @@ using Settings = std::vector<std::string>;
 class Card {
   public:
     // Throws std::runtime_error, as all members do.
-    explicit Card(const Settings& settings);
+    // `arguments`: what else talus-sim is told.
+    explicit Card(const Settings& settings, const std::vector<std::string>& arguments = {});
     ~Card();
     Card(const Card&) = delete;
     Card& operator=(const Card&) = delete;

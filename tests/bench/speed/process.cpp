@@ -1,6 +1,11 @@
 // What a simulated card costs the host besides executing: its start, and its memory.
 #include "speed.hpp"
 
+#include <filesystem>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
 #include "tests/bench/paper/card.hpp"
 
 namespace talus::bench {
@@ -8,8 +13,14 @@ namespace talus::bench {
 std::vector<Row> measure_process(const Options& options) {
     constexpr double kMiB = 1024.0 * 1024.0;
     constexpr std::uint64_t kTouched = std::uint64_t{256} << 20;
-    std::vector<double> start, booted, grown;
+    std::vector<double> start, restored, booted, grown;
+    const std::string checkpoint = fmt::format("/tmp/talus-speed-{}.checkpoint", getpid());
+    { const paper::Card saved({}, {"--checkpoint", checkpoint}); } // written when it is closed
     for (unsigned i = 0; i < options.repetitions; ++i) {
+        {
+            const paper::Card again({}, {"--restore", checkpoint});
+            restored.push_back(again.simulator_seconds());
+        }
         paper::Card card({});
         start.push_back(card.simulator_seconds());
         const double before = static_cast<double>(card.simulator_resident_bytes());
@@ -20,6 +31,7 @@ std::vector<Row> measure_process(const Options& options) {
         grown.push_back((static_cast<double>(card.simulator_resident_bytes()) - before) /
                         static_cast<double>(kTouched));
     }
+    std::filesystem::remove(checkpoint);
     const auto row = [](const char* what, double ours, const char* unit, double limit) {
         Row made;
         made.what = what;
@@ -30,6 +42,7 @@ std::vector<Row> measure_process(const Options& options) {
         return made;
     };
     return {row("start until the first job may come", median(start), "CPU s", 0.2),
+            row("the same from a checkpoint", median(restored), "CPU s", 0.2),
             row("resident when started, 64 GB of DRAM", median(booted), "MiB", 300),
             row("resident bytes a byte written to DRAM", median(grown), "bytes", 1.1)};
 }

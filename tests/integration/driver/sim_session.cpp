@@ -69,7 +69,7 @@ void SimProcess::signal(int number) {
     if (number == SIGSTOP) {
         waitpid(pid_, nullptr, WUNTRACED);
     }
-    if (number == SIGKILL) {
+    if (number == SIGKILL || number == SIGTERM) {
         waitpid(pid_, nullptr, 0);
         pid_ = -1;
     }

@@ -1,7 +1,9 @@
 // Core files, as gdb-multiarch and readelf read them.
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <string>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -83,6 +85,25 @@ bt 1
     EXPECT_EQ(after(text, "[local]"), byte) << text;
     EXPECT_NE(after(text, "[bad]").find("annot access memory"), std::string::npos) << text;
     EXPECT_EQ(text.find("[ended badly]"), text.npos) << text;
+}
+
+TEST(Checkpoint, MonitorWritesOneOfAParkedDevice) {
+    const Simulator simulator({"--wait-gdb"});
+    const std::string path = simulator.folder.path("checkpoint");
+    Client client(simulator.gdb_socket());
+    EXPECT_NE(client.monitor("checkpoint").find("into which file"), std::string::npos);
+    // The ROM's first instruction is due.
+    EXPECT_NE(client.monitor("checkpoint " + path).find("at work"), std::string::npos);
+    EXPECT_FALSE(std::filesystem::exists(path));
+    client.send(packet("vCont;c"));
+    for (unsigned tries = 0; !std::filesystem::exists(path) && tries < 200; ++tries) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(10)); // until it waits for LOAD
+        client.send("\x03");
+        client.reply();
+        client.monitor("checkpoint " + path);
+        client.send(packet("vCont;c"));
+    }
+    EXPECT_TRUE(std::filesystem::exists(path));
 }
 
 TEST(CoreFile, MonitorDumpsTheControlCore) {
