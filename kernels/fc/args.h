@@ -10,11 +10,13 @@
 /* Packed constants: bias as FP32, one value per column padded with zeros to a multiple of 32; then,
  * at a multiple of 64 bytes, W as FP16.
  *
- * W is cut into panels of TALUS_FC_PANEL rows (columns of Y; the last panel may have fewer), a
- * panel into slices of TALUS_FC_SLICE elements of k. A slice is contiguous, row after row, so that
- * what the kernel reads at a time is one long burst of DRAM. Rows of the last slice have the pitch
- * talus_fc_tail_pitch(k). A panel of `rows` rows takes rows * talus_fc_row_bytes(k) bytes. */
-#define TALUS_FC_PANEL 64u
+ * W is cut into groups of TALUS_FC_GROUP rows (columns of Y; the last group may have fewer), a
+ * group into slices of TALUS_FC_SLICE elements of k. A slice is contiguous, row after row, so that
+ * what a PE reads at a time is one long burst of DRAM, and what the columns of a grid read at the
+ * same time lies side by side, in the same rows of DRAM's banks. Rows of the last slice have the
+ * pitch talus_fc_tail_pitch(k). A group of `rows` rows takes rows * talus_fc_row_bytes(k) bytes. */
+#define TALUS_FC_PANEL 64u  /* rows that a PE reads and uses at a time */
+#define TALUS_FC_GROUP 512u /* eight panels, one for every column of PEs */
 #define TALUS_FC_SLICE 128u
 #define TALUS_FC_SLICE_BYTES (TALUS_FC_SLICE * 2u) /* of one row of a slice */
 
@@ -54,8 +56,10 @@ struct talus_fc_args {
     uint32_t resident; /* BLOCKS: w_slots hold all of k, and W stays for all blocks of its columns;
                           GRID: x_slots hold all of k, and X stays for all columns of its rows */
     uint32_t x_broadcast; /* GRID: X is read for the PEs of a row at once */
+    uint32_t prefetch;    /* GRID: slices of W that the shared SRAM's cache is asked for ahead */
+    uint32_t reserved;
 };
-TALUS_ASSERT_SIZE(talus_fc_args, 88);
+TALUS_ASSERT_SIZE(talus_fc_args, 96);
 TALUS_ASSERT_OFFSET(talus_fc_args, x_pitch, 32);
 TALUS_ASSERT_OFFSET(talus_fc_args, batch, 40);
 TALUS_ASSERT_OFFSET(talus_fc_args, chunk, 56);

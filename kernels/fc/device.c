@@ -17,7 +17,8 @@
 #include "talus/device/memory.h"
 
 enum { CB_X, CB_W, CB_BIAS, CB_Y };
-#define SLOTS 2u /* of bias and Y: one in use, one in flight */
+#define PREFETCH 4u /* context of core A beside the buffers' */
+#define SLOTS 2u    /* of bias and Y: one in use, one in flight */
 
 static uint32_t ceil_divide(uint32_t value, uint32_t by) {
     return (value + by - 1) / by;
@@ -79,27 +80,27 @@ static struct slices slices_of(const struct talus_fc_args* args, uint32_t k, uin
     return slices;
 }
 
-/* `columns` rows of W from `n` on: slice after slice, dense. A block never straddles two panels. */
+/* `columns` rows of W from `n` on: slice after slice, dense. A block never straddles two groups. */
 static void move_weights(const struct talus_fc_args* args, const struct plan* plan, uint32_t n,
                          uint32_t columns, uint32_t k, uint32_t elements) {
     const struct slices slices = slices_of(args, k, elements);
-    const uint32_t panel = n / TALUS_FC_PANEL * TALUS_FC_PANEL;
-    const uint32_t panel_rows = smaller(TALUS_FC_PANEL, args->n - panel);
+    const uint32_t group = n / TALUS_FC_GROUP * TALUS_FC_GROUP;
+    const uint32_t group_rows = smaller(TALUS_FC_GROUP, args->n - group);
     const uint64_t from =
-        args->weights + panel * talus_fc_row_bytes(args->k) + (uint64_t)k * 2 * panel_rows;
+        args->weights + group * talus_fc_row_bytes(args->k) + (uint64_t)k * 2 * group_rows;
     if (slices.full != 0) {
         talus_context_set01(
             CB_W, talus_cb_operand(CB_W, 0, 0),
-            TALUS_PAIR(panel_rows * TALUS_FC_SLICE_BYTES, columns * TALUS_FC_SLICE_BYTES));
-        talus_dma_in(CB_W, from + (n - panel) * TALUS_FC_SLICE_BYTES,
+            TALUS_PAIR(group_rows * TALUS_FC_SLICE_BYTES, columns * TALUS_FC_SLICE_BYTES));
+        talus_dma_in(CB_W, from + (n - group) * TALUS_FC_SLICE_BYTES,
                      columns * TALUS_FC_SLICE_BYTES, slices.full);
     }
     talus_context_set01(
         CB_W, talus_cb_operand(CB_W, slices.full * columns * TALUS_FC_SLICE_BYTES, plan->w_slot),
         TALUS_PAIR(0, 0));
     talus_dma_in(CB_W,
-                 from + (uint64_t)slices.full * panel_rows * TALUS_FC_SLICE_BYTES +
-                     (n - panel) * slices.pitch,
+                 from + (uint64_t)slices.full * group_rows * TALUS_FC_SLICE_BYTES +
+                     (n - group) * slices.pitch,
                  columns * slices.pitch, 1);
 }
 

@@ -1,11 +1,11 @@
 /* The schedule TALUS_FC_GRID: a large product over the whole grid.
  *
  * Rows of Y are cut into strips of up to 64, as many for every row of PEs, and differing by one row
- * at most; columns into panels of 64, which columns of PEs share out. A PE computes the blocks
- * strip by strip, panel by panel, each in the four RE banks. All PEs of a row need the same slices
- * of X at the same time, all of a column the same of W: both are broadcast reads. Where a strip of
- * X fits, it stays in local memory for all panels, and the next strip's slices take the place of
- * those that the last panel has used.
+ * at most; columns into panels of 64, which go to the columns of PEs in turn. A PE computes the
+ * blocks strip by strip, panel by panel, each in the four RE banks. All PEs of a row need the same
+ * slices of X at the same time, all of a column the same of W: both are broadcast reads. Where a
+ * strip of X fits, it stays in local memory for all panels, and the next strip's slices take the
+ * place of those that the last panel has used.
  *
  * All requests of a PE go through one queue, in an order that is the same for everyone who shares
  * them: members of a row and of a column could otherwise wait for each other in a circle. */
@@ -23,10 +23,26 @@ struct grid {
     uint32_t strips;                   /* per row of PEs */
     uint32_t all_strips;               /* of Y */
     uint32_t first_strip;              /* this PE's */
-    uint64_t first_panel, panel_count; /* this PE's */
+    uint32_t col, cols;                /* of PEs; this PE's panels are col, col + cols, ... */
+    uint32_t panel_count;              /* this PE's */
     uint32_t slices, tail, tail_pitch; /* of k */
     uint32_t y_row;                    /* bytes of a row of a block of Y */
+    int prefetches;                    /* this PE asks for W ahead, for its column */
 };
+
+/* A slice of W, or what is used with it. */
+struct grid_place {
+    uint32_t strip, panel, slice; /* the how manieth of the PE's */
+};
+static void grid_next(const struct grid* grid, struct grid_place* place) {
+    if (++place->slice == grid->slices) {
+        place->slice = 0;
+        if (++place->panel == grid->panel_count) {
+            place->panel = 0;
+            ++place->strip;
+        }
+    }
+}
 
 static struct grid grid_plan(const struct talus_launch* launch, const struct talus_fc_args* args) {
     struct grid grid;
@@ -34,11 +50,14 @@ static struct grid grid_plan(const struct talus_launch* launch, const struct tal
     grid.strips = (strips + launch->rows - 1) / launch->rows;
     grid.all_strips = grid.strips * launch->rows;
     grid.first_strip = grid.strips * launch->row;
-    talus_split((args->n + TALUS_FC_PANEL - 1) / TALUS_FC_PANEL, launch->cols, launch->col,
-                &grid.first_panel, &grid.panel_count);
+    const uint32_t panels = (args->n + TALUS_FC_PANEL - 1) / TALUS_FC_PANEL;
+    grid.col = launch->col;
+    grid.cols = launch->cols;
+    grid.panel_count = (panels - launch->col + launch->cols - 1) / launch->cols;
     grid.slices = talus_fc_full_slices(args->k) + 1;
     grid.tail = talus_fc_tail(args->k);
     grid.tail_pitch = talus_fc_tail_pitch(args->k);
+    grid.prefetches = args->prefetch != 0 && launch->row == launch->col % launch->rows;
     grid.y_row = TALUS_FC_PANEL * (args->y_type == TALUS_CP_FP32 ? 4 : 2);
     return grid;
 }
@@ -59,8 +78,12 @@ static void strip_rows(const struct talus_fc_args* args, const struct grid* grid
     *first = (uint32_t)from;
     *rows = (uint32_t)count;
 }
-static uint32_t panel_columns(const struct talus_fc_args* args, uint64_t panel) {
-    return smaller(TALUS_FC_PANEL, args->n - (uint32_t)panel * TALUS_FC_PANEL);
+/* The panel of W that is the `index`-th of this PE's. */
+static uint32_t grid_panel(const struct grid* grid, uint32_t index) {
+    return grid->col + index * grid->cols;
+}
+static uint32_t panel_columns(const struct talus_fc_args* args, uint32_t panel) {
+    return smaller(TALUS_FC_PANEL, args->n - panel * TALUS_FC_PANEL);
 }
 
 static void grid_move_x(const struct talus_fc_args* args, const struct grid* grid, uint32_t strip,
@@ -76,13 +99,28 @@ static void grid_move_x(const struct talus_fc_args* args, const struct grid* gri
         talus_dma_in(CB_X, from, bytes, rows);
 }
 
-static void grid_move_w(const struct talus_fc_args* args, const struct grid* grid, uint64_t panel,
-                        uint32_t slice) {
-    const uint32_t columns = panel_columns(args, panel);
-    const uint64_t from = args->weights + panel * TALUS_FC_PANEL * talus_fc_row_bytes(args->k) +
-                          (uint64_t)slice * columns * TALUS_FC_SLICE_BYTES;
-    const uint32_t pitch = slice + 1 < grid->slices ? TALUS_FC_SLICE_BYTES : grid->tail_pitch;
-    talus_broadcast(CB_W, from, columns * pitch, 1);
+static uint64_t grid_slice_of_w(const struct talus_fc_args* args, const struct grid* grid,
+                                const struct grid_place* place, uint32_t* bytes) {
+    const uint32_t panel = grid_panel(grid, place->panel);
+    const uint32_t n = panel * TALUS_FC_PANEL;
+    const uint32_t group = n / TALUS_FC_GROUP * TALUS_FC_GROUP;
+    const uint32_t group_rows = smaller(TALUS_FC_GROUP, args->n - group);
+    const int tail = place->slice + 1 == grid->slices;
+    const uint32_t pitch = tail ? grid->tail_pitch : TALUS_FC_SLICE_BYTES;
+    *bytes = panel_columns(args, panel) * pitch;
+    return args->weights + group * talus_fc_row_bytes(args->k) +
+           (uint64_t)place->slice * group_rows * TALUS_FC_SLICE_BYTES + (n - group) * pitch;
+}
+
+/* By one PE of a column alone: DRAM then sees its slices in order. */
+static void grid_prefetch_w(const struct talus_fc_args* args, const struct grid* grid,
+                            struct grid_place* ahead) {
+    if (!grid->prefetches || ahead->strip == grid->strips)
+        return;
+    uint32_t bytes;
+    const uint64_t from = grid_slice_of_w(args, grid, ahead, &bytes);
+    talus_prefetch(PREFETCH, from, bytes, 1);
+    grid_next(grid, ahead);
 }
 
 /* Slices of W are numbered through strips and panels. With X resident, the next strip's slice that
@@ -96,41 +134,36 @@ static void grid_move(const struct talus_fc_args* args, const struct grid* grid)
     talus_context_set(CB_W, 2, TALUS_BROADCAST_COLUMN);
     talus_context_set01(CB_BIAS, talus_cb_operand(CB_BIAS, 0, GRID_BIAS_SLOT), TALUS_PAIR(0, 0));
 
-    /* The slice of W to move, and the one that is used when it finds room. */
-    uint32_t strip = 0, slice = 0, used_strip = 0, used_slice = 0;
-    uint64_t panel = 0, used_panel = 0;
+    talus_context_set(PREFETCH, 1, TALUS_PAIR(0, 0));
+
+    /* The slice of W to move, the one that is used when it finds room, and the one to ask for. */
+    struct grid_place move = {0, 0, 0}, used = {0, 0, 0}, asked = {0, 0, 0};
+    for (uint32_t i = 0; i < args->prefetch; ++i)
+        grid_prefetch_w(args, grid, &asked);
     uint32_t ahead = args->w_slots;
-    while (used_strip < grid->strips) {
-        const int more = strip < grid->strips;
-        if (more && slice == 0)
-            talus_dma_in(CB_BIAS, args->bias + (grid->first_panel + panel) * GRID_BIAS_SLOT,
-                         panel_columns(args, grid->first_panel + panel) * 4, 1);
-        if (more && (!args->resident || (strip == 0 && panel == 0)))
-            grid_move_x(args, grid, strip, slice);
+    while (used.strip < grid->strips) {
+        const int more = move.strip < grid->strips;
+        if (more && move.slice == 0)
+            talus_dma_in(CB_BIAS,
+                         args->bias + (uint64_t)grid_panel(grid, move.panel) * GRID_BIAS_SLOT,
+                         panel_columns(args, grid_panel(grid, move.panel)) * 4, 1);
+        if (more && (!args->resident || (move.strip == 0 && move.panel == 0)))
+            grid_move_x(args, grid, move.strip, move.slice);
         if (ahead != 0) {
             --ahead;
         } else {
-            if (args->resident && used_panel + 1 == grid->panel_count &&
-                used_strip + 1 < grid->strips)
-                grid_move_x(args, grid, used_strip + 1, used_slice);
-            if (++used_slice == grid->slices) {
-                used_slice = 0;
-                if (++used_panel == grid->panel_count) {
-                    used_panel = 0;
-                    ++used_strip;
-                }
-            }
+            if (args->resident && used.panel + 1 == grid->panel_count &&
+                used.strip + 1 < grid->strips)
+                grid_move_x(args, grid, used.strip + 1, used.slice);
+            grid_next(grid, &used);
         }
         if (!more)
             continue;
-        grid_move_w(args, grid, grid->first_panel + panel, slice);
-        if (++slice == grid->slices) {
-            slice = 0;
-            if (++panel == grid->panel_count) {
-                panel = 0;
-                ++strip;
-            }
-        }
+        grid_prefetch_w(args, grid, &asked);
+        uint32_t bytes;
+        const uint64_t from = grid_slice_of_w(args, grid, &move, &bytes);
+        talus_broadcast(CB_W, from, bytes, 1);
+        grid_next(grid, &move);
     }
 }
 
@@ -176,12 +209,12 @@ static void grid_compute(const struct talus_fc_args* args, const struct grid* gr
 
     uint32_t first, rows, next_first, next_rows;
     strip_rows(args, grid, 0, &first, &rows);
-    uint64_t panel = grid->first_panel;
-    uint32_t columns = panel_columns(args, panel);
+    uint32_t panel = 0;
+    uint32_t columns = panel_columns(args, grid_panel(grid, panel));
     for (uint32_t tile = 0; tile < tiles_of(rows, columns); ++tile)
         grid_seed(rows, columns, tile);
     for (uint32_t strip = 0; strip < grid->strips;) {
-        const int last_panel = panel + 1 == grid->first_panel + grid->panel_count;
+        const int last_panel = panel + 1 == grid->panel_count;
         const int keeps_x = args->resident && !last_panel;
         const uint32_t x_pop = keeps_x ? 0 : GRID_SLOT;
         if (full != 0) {
@@ -196,9 +229,9 @@ static void grid_compute(const struct talus_fc_args* args, const struct grid* gr
                             talus_cb_operand(CB_W, 0, GRID_SLOT));
         talus_dpe_matmul(GRID_TAIL, rows, columns, grid->tail, 0, 1, TALUS_CP_FP16);
 
-        const uint64_t next_panel = last_panel ? grid->first_panel : panel + 1;
+        const uint32_t next_panel = last_panel ? 0 : panel + 1;
         const uint32_t next_strip = strip + (last_panel ? 1 : 0);
-        const uint32_t next_columns = panel_columns(args, next_panel);
+        const uint32_t next_columns = panel_columns(args, grid_panel(grid, next_panel));
         next_first = first;
         next_rows = rows;
         if (last_panel && next_strip < grid->strips)
@@ -212,7 +245,8 @@ static void grid_compute(const struct talus_fc_args* args, const struct grid* gr
                 grid_seed(next_rows, next_columns, tile);
         }
         talus_dma_out(GRID_OUT,
-                      args->y + (uint64_t)first * args->y_pitch + panel * TALUS_FC_PANEL * element,
+                      args->y + (uint64_t)first * args->y_pitch +
+                          (uint64_t)grid_panel(grid, panel) * TALUS_FC_PANEL * element,
                       columns * element, rows);
         strip = next_strip;
         panel = next_panel;

@@ -7,6 +7,7 @@
 #include "kernels/common/talus_views.hpp"
 #include "kernels/fc/args.h"
 #include "kernels/fc/op.hpp"
+#include "talus/hw/address_map.h"
 #include "talus/hw/instructions.h"
 
 namespace talus::kernels::fc {
@@ -14,6 +15,7 @@ namespace {
 
 constexpr int64_t kTile = TALUS_FC_TILE;
 constexpr int64_t kPanel = TALUS_FC_PANEL;
+constexpr int64_t kGroup = TALUS_FC_GROUP;
 
 size_t bias_bytes(int64_t n) {
     return static_cast<size_t>(round_up(n, kTile)) * sizeof(float);
@@ -61,14 +63,14 @@ Status prepack(const Node& node, const Capabilities& device, void* packed, Diagn
     const auto full = static_cast<int64_t>(talus_fc_full_slices(static_cast<uint32_t>(k_all)));
     long long overflows = 0;
     for (int64_t n = 0; n < w.shape[0]; ++n) {
-        const int64_t panel = n / kPanel * kPanel;
-        const int64_t rows = std::min(kPanel, w.shape[0] - panel);
-        uint8_t* slice = weights + weights_bytes(panel, k_all);
+        const int64_t group = n / kGroup * kGroup;
+        const int64_t rows = std::min(kGroup, w.shape[0] - group);
+        uint8_t* slice = weights + weights_bytes(group, k_all);
         for (int64_t s = 0; s <= full; ++s) {
             const int64_t pitch = s < full
                                       ? int64_t{TALUS_FC_SLICE_BYTES}
                                       : int64_t{talus_fc_tail_pitch(static_cast<uint32_t>(k_all))};
-            auto* row = reinterpret_cast<uint16_t*>(slice + (n - panel) * pitch);
+            auto* row = reinterpret_cast<uint16_t*>(slice + (n - group) * pitch);
             const int64_t first = s * TALUS_FC_SLICE;
             const int64_t end = std::min<int64_t>(first + TALUS_FC_SLICE, k_all);
             for (int64_t k = first; k < end; ++k) {
@@ -137,6 +139,10 @@ bool schedule_grid(talus_fc_args& block, const Capabilities& device) {
     // A strip that stays is read once whatever the number of panels; otherwise the PEs of a row ask
     // for it equally often only if they have equally many panels.
     block.x_broadcast = block.resident || panels % columns == 0;
+    // Where X streams as well, it takes a PE's requests in flight from W: the shared SRAM's cache
+    // fetches W instead. Two slices ahead: more of them than DRAM needs come in the way of each
+    // other's open rows (of a pure stream, K = 26592: none 85 %, two 98 %, four 97 %, eight 95 %).
+    block.prefetch = !block.resident && block.weights >= TALUS_DRAM_BASE ? 2 : 0;
     return true;
 }
 

@@ -105,6 +105,9 @@ TALUS_INLINE void talus_prefetch(unsigned context, uint64_t source, uint32_t row
                                  uint32_t rows) {
     TALUS_CP_ENQUEUE(TALUS_FI_PREFETCH, context, source, TALUS_PAIR(row_bytes, rows));
 }
+TALUS_INLINE void talus_discard(unsigned context, uint64_t at, uint32_t row_bytes, uint32_t rows) {
+    TALUS_CP_ENQUEUE(TALUS_FI_DISCARD, context, at, TALUS_PAIR(row_bytes, rows));
+}
 /* w0 destination, w1 pair(table pitch, destination pitch), w2 index list, w3 table rows, w4 index
  * type */
 TALUS_INLINE void talus_dma_in_indexed(unsigned context, uint64_t table, uint32_t row_bytes,

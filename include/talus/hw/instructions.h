@@ -141,6 +141,11 @@ enum talus_cp_type { TALUS_CP_TYPES(TALUS_ENUM_VALUE) TALUS_CP_TYPE_LAST = 15 };
       "pair(bytes per row, rows)", "w1 pair(source pitch, 0)",                                     \
       "asks the shared SRAM's cache to fetch these rows of DRAM; a hint that changes no value; complete " \
       "when the requests have left; rows of other memories are skipped")                           \
+    X(TALUS_FI_DISCARD, TALUS_UNIT_FI_OUT, 2, "fabric address of row 0",                           \
+      "pair(bytes per row, rows)", "w1 pair(source pitch, 0)",                                     \
+      "nobody reads these rows of DRAM before they are written again: the shared SRAM's cache need not " \
+      "write them back, and what they hold is undefined from here on; complete when the hints have left; " \
+      "rows of other memories are skipped")                                                        \
     X(TALUS_MLU_COPY, TALUS_UNIT_MLU, 0, "pair(bytes per row, rows)", "0",                         \
       "w0 destination (producer); w1 source (consumer); w2 pair(source pitch, destination pitch)", \
       "2-D copy within local memory; ranges must not overlap")                                     \

@@ -108,7 +108,14 @@ namespace talus::sim {
     X(slice_bytes_per_clock, u32, 1, 65536)                                                        \
     X(slice_interleave_bytes, u32, 64, 1 << 20)                                                    \
     X(slice_hash, flag, 0, 1)                                                                      \
-    X(access_clocks, u32, 1, 10000)
+    X(access_clocks, u32, 1, 10000)                                                                \
+    X(llc_ways, u32, 1, 1024)                                                                      \
+    X(llc_tag_clocks, u32, 0, 10000)                                                               \
+    X(llc_misses_per_slice, u32, 1, 1 << 20)                                                       \
+    X(llc_engines_allocate, flag, 0, 1)                                                            \
+    X(llc_replacement, u32, 0, 1)                                                                  \
+    X(llc_prefetch, flag, 0, 1)                                                                    \
+    X(llc_discard, flag, 0, 1)
 
 #define TALUS_CONFIG_DRAM(X)                                                                       \
     X(bytes, u64, 1 << 20, 1ull << 36)                                                             \

@@ -18,7 +18,7 @@ constexpr const char* kHelp =
     "help                    this\n"
     "cycle                   the device clock, the next event, the next timer\n"
     "harts [all|ROW.COL]     what harts do (without argument: those not held in reset)\n"
-    "caches                  instruction caches, and what memories have passed\n"
+    "caches                  instruction caches, the LLC, and what memories have passed\n"
     "cbs [ROW.COL]           circular buffers and semaphores (without argument: all PEs that "
     "work)\n"
     "units [ROW.COL]         commands queued and under way in PEs\n"
@@ -210,6 +210,11 @@ std::string Debugger::monitor_caches() const {
         text += fmt::format("core {} of the PEs: {} to {} instruction-cache lines\n",
                             core == TALUS_CORE_A ? 'A' : 'B', least, most);
     }
+    const LlcCounters& llc = parts_.fabric.cache_counters();
+    text += fmt::format("LLC: {} hits, {} on lines under way, {} misses, {} past it, {} "
+                        "write-backs, {} prefetches, {} dropped, {} sectors discarded\n",
+                        llc.hits, llc.late_hits, llc.misses, llc.passed, llc.write_backs,
+                        llc.prefetches, llc.dropped, llc.discarded);
     const FabricCounters& counters = parts_.fabric.counters();
     return text + fmt::format("shared SRAM: {} bytes read, {} written\n"
                               "DRAM: {} bytes read, {} written; {} row hits, {} misses\n",

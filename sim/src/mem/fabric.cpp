@@ -55,7 +55,7 @@ Fabric::State::State(const Config& config_in, EventQueue& events_in, int staging
                     rate(config.noc.engine_port_bytes_per_clock)},
       control_sram_port(rate(config.memory.control_sram_bytes_per_clock)),
       staging_port(rate(config.memory.staging_bytes_per_clock)),
-      dram_controllers(config, events, *this) {
+      dram_controllers(config, events, *this), llc(config.sram, config.dram.bytes) {
     const std::uint32_t count = config.pe_count();
     pes.assign(count, nullptr);
     const BandwidthCalendar port = rate(config.noc.pe_port_bytes_per_clock);
@@ -234,6 +234,9 @@ void Fabric::scrub(std::uint64_t addr, std::uint64_t len) {
         throw std::invalid_argument("scrub: not a range of LLS or DRAM");
     }
     (target.kind == TargetKind::kLls ? state_->lls : state_->dram).discard(target.offset, len);
+    if (target.kind == TargetKind::kDram) {
+        state_->llc.forget(target.offset, len);
+    }
     if (caches_ != nullptr) {
         caches_->forget(addr, len);
     }
@@ -257,6 +260,7 @@ void Fabric::reset() {
     s.control_sram_port.reset();
     s.staging_port.reset();
     s.dram_controllers.reset();
+    s.llc.reset();
     s.transfers.clear();
     s.free_transfers.clear();
     s.packets.clear();
@@ -296,7 +300,7 @@ void Fabric::checkpoint(Checkpoint& state) {
     state.section("memories");
     state(s.control_sram, s.lls, s.staging, s.dram);
     state.section("fabric");
-    state(s.code_pages, s.counters, s.dram_controllers);
+    state(s.code_pages, s.counters, s.dram_controllers, s.llc);
 }
 
 FabricResult Fabric::read(const Requester& who, Cycle now, std::uint64_t addr, void* data,
@@ -387,12 +391,11 @@ FabricResult Fabric::amo(const Requester& who, Cycle now, const AmoRequest& requ
     if ((request.addr & (request.len - 1)) != 0) {
         return {FabricError::kMisaligned, now};
     }
-    const auto time = [&] {
-        return s.single(who, now, now, target, request.len, false, notify,
-                        config_.memory.amo_clocks);
-    };
-    if (target.kind == TargetKind::kDram && !answered) {
-        return {FabricError::kNone, time()};
+    const Cycle done = answered ? now
+                                : s.single(who, now, now, target, request.len, false, notify,
+                                           config_.memory.amo_clocks);
+    if (done == kNever) {
+        return {FabricError::kNone, kNever};
     }
 
     const std::uint8_t* line = target.host - (request.addr & 63);
@@ -425,7 +428,7 @@ FabricResult Fabric::amo(const Requester& who, Cycle now, const AmoRequest& requ
         written(who, request.addr, request.len);
     }
     ++s.counters.amos;
-    return {FabricError::kNone, answered ? now : time()};
+    return {FabricError::kNone, done};
 }
 
 MemorySpan Fabric::span(const Requester& who, std::uint64_t addr, std::uint64_t len, bool write) {
@@ -578,11 +581,10 @@ Cycle Fabric::broadcast_packet(const std::shared_ptr<BroadcastTransfer>& transfe
     if (!packet.asked) {
         packet.asked = true;
         if (target.kind == TargetKind::kDram) {
-            const std::uint32_t slot = s.new_packet();
-            s.packets[slot].broadcast = transfer;
-            s.packets[slot].number = number;
-            s.count_dram(target.offset, len, false);
-            s.dram_controllers.request(there, target.offset, len, false, slot);
+            State::Packet shared;
+            shared.broadcast = transfer;
+            shared.number = number;
+            packet.data = s.at_dram(now, there, target.offset, len, false, std::move(shared));
         } else {
             packet.data = s.at_target(now, there, target, len, false);
         }
@@ -605,9 +607,35 @@ Cycle Fabric::broadcast_packet(const std::shared_ptr<BroadcastTransfer>& transfe
     return kNever;
 }
 
-Cycle Fabric::prefetch(const Requester& who, Cycle, Cycle at, std::uint64_t addr, std::uint64_t) {
-    const Target target = state_->locate(who, addr);
-    return target.kind == TargetKind::kDram && target.ok() ? at + state_->latency(who, target) : at;
+Cycle Fabric::prefetch(const Requester& who, Cycle now, Cycle at, std::uint64_t addr,
+                       std::uint64_t len) {
+    State& s = *state_;
+    const Target target = s.locate(who, addr);
+    if (!target.ok() || target.kind != TargetKind::kDram || target.left < len) {
+        return at;
+    }
+    const Cycle there = at + s.latency(who, target);
+    if (s.llc.enabled() && config_.sram.llc_prefetch) {
+        const auto answer = s.llc.access({target.offset, len}, LastLevelCache::Use::kPrefetch);
+        s.write_back(now, there, answer.write_backs);
+        if (answer.fetch.bytes != 0) {
+            s.ask_dram(there + config_.sram.llc_tag_clocks, answer.fetch.offset, answer.fetch.bytes,
+                       false, kFillTag | answer.fetch_for);
+        }
+    }
+    return there;
+}
+
+Cycle Fabric::discard(const Requester& who, Cycle at, std::uint64_t addr, std::uint64_t len) {
+    State& s = *state_;
+    const Target target = s.locate(who, addr);
+    if (!target.ok() || target.kind != TargetKind::kDram || target.left < len) {
+        return at;
+    }
+    if (s.llc.enabled() && config_.sram.llc_discard) {
+        s.llc.discard(target.offset, len);
+    }
+    return at + s.latency(who, target);
 }
 
 std::uint64_t Fabric::packet_bytes() const {
@@ -647,6 +675,10 @@ Cycle Fabric::pe_to_pe_latency(std::uint32_t from, std::uint32_t to) const {
 
 Cycle Fabric::pe_latency(std::uint32_t pe) const {
     return state_->pe_to_control(pe);
+}
+
+const LlcCounters& Fabric::cache_counters() const {
+    return state_->llc.counters();
 }
 
 const FabricCounters& Fabric::counters() const {

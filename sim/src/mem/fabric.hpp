@@ -31,6 +31,7 @@
 
 #include "broadcast.hpp"
 #include "data_caches.hpp"
+#include "last_level_cache.hpp"
 
 namespace talus::sim {
 
@@ -145,13 +146,14 @@ struct FabricCounters {
     std::uint64_t dram_write_bytes = 0;
     std::uint64_t dram_row_hits = 0;
     std::uint64_t dram_row_misses = 0;
+    std::uint64_t edge_bytes = 0; ///< of packets between requesters and shared SRAM or DRAM
     std::uint64_t pe_to_pe_bytes = 0;
     std::uint64_t amos = 0;
     std::vector<std::uint64_t> dram_channel_bytes; ///< read and written, by channel
 
     void checkpoint(Checkpoint& state) {
         state(sram_read_bytes, sram_write_bytes, dram_read_bytes, dram_write_bytes, dram_row_hits,
-              dram_row_misses, pe_to_pe_bytes, amos, dram_channel_bytes);
+              dram_row_misses, edge_bytes, pe_to_pe_bytes, amos, dram_channel_bytes);
     }
 };
 
@@ -254,6 +256,10 @@ class Fabric {
     /// request has reached the memory, whatever it then does. Other memories: nothing.
     Cycle prefetch(const Requester& who, Cycle now, Cycle at, std::uint64_t addr,
                    std::uint64_t len);
+    /// Nobody needs this part of DRAM any more: the cache need not write it back. Returns when the
+    /// hint has reached it.
+    Cycle discard(const Requester& who, Cycle at, std::uint64_t addr, std::uint64_t len);
+    const LlcCounters& cache_counters() const;
     BroadcastRendezvous& broadcasts() { return broadcasts_; }
     /// noc.packet_bytes, or less where memories interleave more finely.
     std::uint64_t packet_bytes() const;

@@ -14,6 +14,7 @@
 #include "dram.hpp"
 #include "fabric.hpp"
 #include "host_memory.hpp"
+#include "last_level_cache.hpp"
 
 namespace talus::sim {
 
@@ -43,6 +44,11 @@ struct Target {
     bool ok() const { return error == FabricError::kNone; }
     bool memory() const { return host != nullptr; }
 };
+
+/// Tags of requests to DRAM that are not a packet's number: a fill of the cache (its number below),
+/// and what nobody waits for.
+inline constexpr std::uint64_t kFillTag = std::uint64_t{1} << 32;
+inline constexpr std::uint64_t kNobodyTag = std::uint64_t{1} << 33;
 
 struct Fabric::State final : DramClient {
     struct MmioRange {
@@ -96,7 +102,15 @@ struct Fabric::State final : DramClient {
     Cycle single(const Requester& who, Cycle now, Cycle at, const Target& target,
                  std::uint64_t bytes, bool write, const Notify& notify, Cycle after = 0);
     std::uint32_t open_transfer(const Notify& notify, Cycle earliest, Cycle after);
-    void count_dram(std::uint64_t offset, std::uint64_t bytes, bool write);
+    /// A packet for DRAM reaches its SRAM slice at `there`: `then` is answered at the time
+    /// returned, or, kNever, by deliver().
+    Cycle at_dram(Cycle now, Cycle there, std::uint64_t offset, std::uint64_t bytes, bool write,
+                  Packet then);
+    void ask_dram(Cycle there, std::uint64_t offset, std::uint64_t bytes, bool write,
+                  std::uint64_t tag);
+    /// The packet's data left the memory at `done`, or was accepted by it.
+    void deliver(Cycle now, std::uint32_t packet, Cycle done);
+    void write_back(Cycle now, Cycle there, const std::vector<LastLevelCache::Range>& ranges);
     std::uint32_t new_packet();
     void answer(Cycle now, const Packet& packet, Cycle done);
     void on_dram(Cycle now, std::uint64_t tag, Cycle done) override;
@@ -120,6 +134,7 @@ struct Fabric::State final : DramClient {
     BandwidthCalendar control_sram_port;
     BandwidthCalendar staging_port;
     Dram dram_controllers;
+    LastLevelCache llc;
     std::vector<Transfer> transfers;
     std::vector<std::uint32_t> free_transfers;
     std::vector<Packet> packets;

@@ -55,14 +55,8 @@ Cycle Fabric::State::latency(const Requester& who, const Target& target) const {
 }
 
 std::size_t Fabric::State::slice_of(std::uint64_t offset) const {
-    const std::uint64_t count = slices.size();
-    std::uint64_t block = offset / config.sram.slice_interleave_bytes;
-    std::uint64_t sum = block % count;
-    while (config.sram.slice_hash && count > 1 && block >= count) {
-        block /= count;
-        sum += block % count;
-    }
-    return sum % count;
+    return sram_slice(offset / config.sram.slice_interleave_bytes, slices.size(),
+                      config.sram.slice_hash);
 }
 
 BandwidthCalendar& Fabric::State::port(const Requester& who, bool into_requester) {
@@ -74,6 +68,7 @@ Cycle Fabric::State::at_target(Cycle now, Cycle at, const Target& target, std::u
                                bool write) {
     switch (target.kind) {
     case TargetKind::kLls: {
+        counters.edge_bytes += bytes;
         (write ? counters.sram_write_bytes : counters.sram_read_bytes) += bytes;
         return slices[slice_of(target.offset)].reserve(now, at, bytes) + config.sram.access_clocks;
     }
@@ -111,13 +106,14 @@ Cycle Fabric::State::packet(const Requester& who, Cycle now, Cycle at, const Tar
     const Cycle way = latency(who, target);
     if (target.kind == TargetKind::kDram) {
         const Cycle start = (write ? port(who, false).reserve(now, at, bytes) : at) + way;
-        count_dram(target.offset, bytes, write);
-        const std::uint32_t slot = new_packet();
-        packets[slot] = {who,     transfer, static_cast<std::uint32_t>(bytes), start, way, write,
-                         nullptr, 0};
-        ++transfers[transfer].open;
-        dram_controllers.request(start, target.offset, bytes, write, slot);
-        return kNever;
+        const Cycle done = at_dram(
+            now, start, target.offset, bytes, write,
+            {who, transfer, static_cast<std::uint32_t>(bytes), start, way, write, nullptr, 0});
+        if (done == kNever) {
+            ++transfers[transfer].open;
+            return kNever;
+        }
+        return write ? done + way : port(who, true).reserve(now, done + way, bytes);
     }
     if (write) {
         const Cycle sent = port(who, false).reserve(now, at, bytes);
@@ -127,11 +123,54 @@ Cycle Fabric::State::packet(const Requester& who, Cycle now, Cycle at, const Tar
     return port(who, true).reserve(now, data + way, bytes);
 }
 
-void Fabric::State::count_dram(std::uint64_t offset, std::uint64_t bytes, bool write) {
+Cycle Fabric::State::at_dram(Cycle now, Cycle there, std::uint64_t offset, std::uint64_t bytes,
+                             bool write, Packet then) {
+    using What = LastLevelCache::Answer::What;
+    counters.edge_bytes += bytes;
+    LastLevelCache::Answer answer;
+    if (llc.enabled()) {
+        const bool engine = then.who.kind == Requester::Kind::kEngine && then.broadcast == nullptr;
+        const bool allocate = !engine || config.sram.llc_engines_allocate;
+        answer = llc.access({offset, bytes},
+                            write ? LastLevelCache::Use::kWrite : LastLevelCache::Use::kRead,
+                            LastLevelCache::Allocate(allocate));
+        write_back(now, there, answer.write_backs);
+        if (answer.fetch.bytes != 0) {
+            ask_dram(there + config.sram.llc_tag_clocks, answer.fetch.offset, answer.fetch.bytes,
+                     false, kFillTag | answer.fetch_for);
+        }
+        if (answer.what == What::kHit) {
+            (write ? counters.sram_write_bytes : counters.sram_read_bytes) += bytes;
+            return slices[slice_of(offset)].reserve(now, there, bytes) + config.sram.access_clocks;
+        }
+        there += config.sram.llc_tag_clocks;
+    }
+    const std::uint32_t slot = new_packet();
+    packets[slot] = std::move(then);
+    if (answer.what == What::kWait) {
+        llc.wait(answer.fill, slot);
+    } else {
+        ask_dram(there, offset, bytes, write, slot);
+    }
+    return kNever;
+}
+
+void Fabric::State::ask_dram(Cycle there, std::uint64_t offset, std::uint64_t bytes, bool write,
+                             std::uint64_t tag) {
     (write ? counters.dram_write_bytes : counters.dram_read_bytes) += bytes;
     counters
         .dram_channel_bytes[offset / config.dram.channel_interleave_bytes % config.dram.channels] +=
         bytes;
+    dram_controllers.request(there, offset, bytes, write, tag);
+}
+
+void Fabric::State::write_back(Cycle now, Cycle there,
+                               const std::vector<LastLevelCache::Range>& ranges) {
+    for (const LastLevelCache::Range& range : ranges) {
+        counters.sram_read_bytes += range.bytes;
+        const Cycle read = slices[slice_of(range.offset)].reserve(now, there, range.bytes);
+        ask_dram(read + config.sram.access_clocks, range.offset, range.bytes, true, kNobodyTag);
+    }
 }
 
 std::uint32_t Fabric::State::new_packet() {
@@ -161,8 +200,26 @@ void Fabric::State::answer(Cycle now, const Packet& packet, Cycle done) {
 }
 
 void Fabric::State::on_dram(Cycle now, std::uint64_t tag, Cycle done) {
-    const Packet packet = std::move(packets[tag]);
-    free_packets.push_back(static_cast<std::uint32_t>(tag));
+    if (tag == kNobodyTag) {
+        return;
+    }
+    if ((tag & kFillTag) == 0) {
+        deliver(now, static_cast<std::uint32_t>(tag), done);
+        return;
+    }
+    // What comes passes through the slice, which keeps it and hands it on.
+    const auto fill = static_cast<std::uint32_t>(tag);
+    const LastLevelCache::Range came = llc.fetched(fill);
+    counters.sram_write_bytes += came.bytes;
+    const Cycle stored = slices[slice_of(came.offset)].reserve(now, done, came.bytes);
+    for (const std::uint32_t packet : llc.filled(fill)) {
+        deliver(now, packet, stored);
+    }
+}
+
+void Fabric::State::deliver(Cycle now, std::uint32_t number, Cycle done) {
+    const Packet packet = std::move(packets[number]);
+    free_packets.push_back(number);
     if (packet.broadcast == nullptr) {
         answer(now, packet, done);
         return;
@@ -194,7 +251,13 @@ Cycle Fabric::State::single(const Requester& who, Cycle now, Cycle at, const Tar
     if (target.kind != TargetKind::kDram) {
         return packet(who, now, at, target, bytes, write, 0) + after;
     }
-    return packet(who, now, at, target, bytes, write, open_transfer(notify, now, after));
+    const std::uint32_t transfer = open_transfer(notify, now, after);
+    const Cycle done = packet(who, now, at, target, bytes, write, transfer);
+    if (done == kNever) {
+        return kNever;
+    }
+    free_transfers.push_back(transfer); // the cache had it
+    return done + after;
 }
 
 } // namespace talus::sim

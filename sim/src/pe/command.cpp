@@ -69,7 +69,7 @@ bool decode_fi(Command& c) {
     if (c.row_bytes == 0 || (c.rows == 0 && c.code != TALUS_FI_DMA_INDEXED)) {
         return false;
     }
-    if (c.code == TALUS_FI_PREFETCH) {
+    if (is_hint(c)) {
         c.fabric_pitch = low(w[1]);
         return high(w[1]) == 0;
     }
@@ -461,6 +461,7 @@ bool decode_command(const CustomInsn& insn,
     case TALUS_FI_BROADCAST:
     case TALUS_FI_DMA_OUT:
     case TALUS_FI_PREFETCH:
+    case TALUS_FI_DISCARD:
         return decode_fi(command);
     case TALUS_MLU_COPY:
     case TALUS_MLU_TRANSPOSE:

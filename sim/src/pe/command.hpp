@@ -90,6 +90,11 @@ struct Command {
     std::uint8_t* whole = nullptr;
 };
 
+/// A hint about rows of DRAM: nothing comes, and nothing goes.
+inline bool is_hint(const Command& command) {
+    return command.code == TALUS_FI_PREFETCH || command.code == TALUS_FI_DISCARD;
+}
+
 /// "TALUS_FI_DMA_IN"
 std::string_view command_name(std::uint32_t code);
 std::string_view unit_name(unsigned unit);

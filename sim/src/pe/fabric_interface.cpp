@@ -173,7 +173,7 @@ std::string FabricInterface::describe_wait() const {
 }
 
 std::optional<Fault> FabricInterface::check(Command& command) {
-    if (command.rows == 0 || command.code == TALUS_FI_PREFETCH) {
+    if (command.rows == 0 || is_hint(command)) {
         return std::nullopt;
     }
     if (command.code == TALUS_FI_BROADCAST) {
@@ -224,6 +224,9 @@ Cycle FabricInterface::packet(Cycle now, Cycle at, std::uint64_t addr, std::uint
     if (current_->code == TALUS_FI_PREFETCH) {
         return shared_.fabric.prefetch(who_, now, at, addr, bytes);
     }
+    if (current_->code == TALUS_FI_DISCARD) {
+        return shared_.fabric.discard(who_, at, addr, bytes);
+    }
     return shared_.fabric.packet(who_, now, at, addr, bytes, out_, answer(token));
 }
 
@@ -265,11 +268,11 @@ Unit::Step FabricInterface::advance(Cycle now) {
     }
     PeCounters::Unit& totals = counters(command);
     const Cycle span = (issue_ticks_ - begin_ticks) / kTicks;
-    totals.bytes += moved + pending;
+    totals.bytes += is_hint(command) ? 0 : moved + pending;
     totals.busy_clocks += span;
     // Local memory sees the bytes over the time in which they are requested, or as many clocks
     // later. What comes at a time not known yet is counted when it comes, what leaves when it does.
-    if (moved != 0 && command.code != TALUS_FI_PREFETCH) {
+    if (moved != 0 && !is_hint(command)) {
         const Cycle from = std::max(now, data > span ? data - span : 0);
         data = shared_.local_bandwidth.reserve_evenly(now, from, data, moved);
     }
@@ -318,7 +321,7 @@ bool FabricInterface::answered(std::uint64_t token, Cycle now) {
 }
 
 void FabricInterface::execute(Command& command) {
-    if (command.code == TALUS_FI_PREFETCH) {
+    if (is_hint(command)) {
         return;
     }
     const Operand& operand = local_operand(command);

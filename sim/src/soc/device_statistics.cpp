@@ -62,6 +62,15 @@ void Device::write_statistics() {
                       {"dram_channel_bytes", fabric.dram_channel_bytes},
                       {"pe_to_pe_bytes", fabric.pe_to_pe_bytes},
                       {"amos", fabric.amos}};
+    const LlcCounters& llc = fabric_.cache_counters();
+    root["llc"] = {{"hits", llc.hits},
+                   {"late_hits", llc.late_hits},
+                   {"misses", llc.misses},
+                   {"passed", llc.passed},
+                   {"write_backs", llc.write_backs},
+                   {"prefetches", llc.prefetches},
+                   {"prefetches_dropped", llc.dropped},
+                   {"sectors_discarded", llc.discarded}};
     for (HartId hart = 0; hart < cores_.hart_count(); ++hart) {
         const Json core = {{"instructions", cores_.hart(hart).retired()},
                            {"fetch_misses", cores_.fetches(hart).misses},

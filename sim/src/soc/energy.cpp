@@ -44,9 +44,7 @@ EnergyReport EnergyMeter::chip() const {
     const EnergyConfig& each = config_.energy;
     const FabricCounters& fabric = fabric_.counters();
     EnergyReport joules;
-    joules.noc = joules_of(fabric.sram_read_bytes + fabric.sram_write_bytes +
-                               fabric.dram_read_bytes + fabric.dram_write_bytes,
-                           each.noc_byte_fj);
+    joules.noc = joules_of(fabric.edge_bytes, each.noc_byte_fj);
     joules.sram = joules_of(fabric.sram_read_bytes + fabric.sram_write_bytes, each.sram_byte_fj);
     joules.dram = joules_of(fabric.dram_read_bytes + fabric.dram_write_bytes, each.dram_byte_fj) +
                   joules_of(fabric.dram_row_misses, each.dram_activate_fj);

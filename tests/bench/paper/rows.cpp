@@ -117,6 +117,8 @@ std::vector<Row> rows() {
     // A core that issues every tile by itself takes about 24 clocks for it.
     const Switch issue{"no command sequences, 24 clk a tile", {"cp.sequence_clocks=24"}};
     const Switch slices{"lowest address bits choose the slice", {"sram.slice_hash=false"}};
+    const Switch prefetch{"no prefetch into the LLC", {"sram.llc_prefetch=false"}};
+    const Switch cache{"no LLC: all of the SRAM is scratch", {"sram.scratch_bytes=268435456"}};
     const auto with = [](auto function, auto argument) {
         return [=](const Settings& settings) { return function(argument, settings); };
     };
@@ -152,7 +154,7 @@ std::vector<Row> rows() {
          true,
          "% of a pure stream",
          with(layer, Product{512, 2048, 26592, TALUS_DRV_DRAM}),
-         {broadcast}},
+         {broadcast, prefetch, cache}},
         {"fc_k2048",
          "FC 512x26592x2048 FP16, weights in DRAM, K = 2048",
          "> 95 % of DRAM bandwidth",
@@ -160,7 +162,7 @@ std::vector<Row> rows() {
          true,
          "% of a pure stream",
          with(layer, Product{512, 26592, 2048, TALUS_DRV_DRAM}),
-         {broadcast}},
+         {broadcast, cache}},
         {"launch",
          "job launch, receipt to first instruction",
          "< 1 us",

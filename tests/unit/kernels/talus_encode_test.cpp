@@ -87,16 +87,16 @@ size_t place_of(int64_t n, int64_t k, int64_t rows, int64_t depth) {
     const int64_t slices = (depth + 127) / 128;
     const int64_t tail_pitch = ((depth - (slices - 1) * 128) * 2 + 63) / 64 * 64;
     const int64_t row_bytes = (slices - 1) * 256 + tail_pitch;
-    const int64_t panel = n / 64 * 64;
-    const int64_t panel_rows = std::min<int64_t>(64, rows - panel);
+    const int64_t group = n / 512 * 512;
+    const int64_t group_rows = std::min<int64_t>(512, rows - group);
     const int64_t slice = k / 128;
     const int64_t pitch = slice == slices - 1 ? tail_pitch : 256;
-    return static_cast<size_t>(panel * row_bytes + slice * panel_rows * 256 + (n - panel) * pitch +
+    return static_cast<size_t>(group * row_bytes + slice * group_rows * 256 + (n - group) * pitch +
                                k % 128 * 2);
 }
 
-TEST(FcTalus, PacksPanelsOfContiguousSlices) {
-    for (const int64_t n : {1, 63, 64, 65, 130})
+TEST(FcTalus, PacksGroupsOfContiguousSlices) {
+    for (const int64_t n : {1, 63, 130, 511, 512, 513, 1030})
         for (const int64_t k : {1, 127, 128, 129, 300, 512}) {
             FcCall call(1, n, k);
             for (size_t i = 0; i < call.weights.size(); ++i)

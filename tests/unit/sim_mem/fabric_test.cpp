@@ -71,7 +71,13 @@ class Answers final : public EventSink {
 
 class FabricTest : public testing::Test {
   protected:
-    FabricTest() : config(Config::load(TALUS_CONFIG_FILE)), fabric(config, events), pes(64) {
+    /// All of the SRAM is scratch: last_level_cache_test.cpp has what stands in front of DRAM else.
+    static Config without_cache() {
+        Config config = Config::load(TALUS_CONFIG_FILE);
+        config.sram.scratch_bytes = config.sram.bytes;
+        return config;
+    }
+    FabricTest() : config(without_cache()), fabric(config, events), pes(64) {
         for (std::uint32_t index = 0; index < 64; ++index) {
             fabric.attach_pe(index, pes[index]);
         }

@@ -81,6 +81,7 @@ TEST_F(MalformedTest, TrapsAtIssue) {
     expect_malformed(enqueue(TALUS_UNIT_FI_IN << 8 | 3, 0, 0, shape), {direct, 0}); // operation
     expect_malformed(enqueue(TALUS_FI_BROADCAST, 0, 0, shape), {direct, 0, 2});
     expect_malformed(enqueue(TALUS_FI_PREFETCH, 0, 0, shape), {0, TALUS_PAIR(0, 1)});
+    expect_malformed(enqueue(TALUS_FI_DISCARD, 0, 0, shape), {0, TALUS_PAIR(0, 1)});
     expect_malformed(enqueue(TALUS_FI_DMA_IN, 0, 0, TALUS_PAIR(0, 1)), {direct, 0});
     expect_malformed(enqueue(TALUS_FI_DMA_IN, 0, 0, TALUS_PAIR(1, 0)), {direct, 0});
     expect_malformed(enqueue(TALUS_FI_DMA_IN, 0, 0, shape), {TALUS_OPERAND(32, 0, 0), 0});

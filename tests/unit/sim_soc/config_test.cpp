@@ -65,7 +65,7 @@ TEST(Config, MissingIllTypedAndOutOfRangeValuesAreErrors) {
               std::string::npos);
     EXPECT_NE(error_of(replace(text, "rows = 8 ", "rows = 17")).find("outside 1..16"),
               std::string::npos);
-    EXPECT_NE(error_of(replace(text, "scratch_bytes = 268435456", "scratch_bytes = 268435455"))
+    EXPECT_NE(error_of(replace(text, "scratch_bytes = 234881024", "scratch_bytes = 234881023"))
                   .find("32 MiB"),
               std::string::npos);
     EXPECT_NE(error_of("[device\n").find("test.toml:1"), std::string::npos);

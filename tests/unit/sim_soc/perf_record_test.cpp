@@ -29,12 +29,15 @@ TEST(PerfRecord, HoldsWhatTheKernelDid) {
                     kPes * kRounds * 2.0);
         EXPECT_GE(c[unit + TALUS_PERF_FI_IN_ACTIVE], c[unit + TALUS_PERF_FI_IN_BUSY]);
     }
-    EXPECT_GE(c[TALUS_PERF_DRAM_READ_BYTES], kMoved);
-    EXPECT_GE(c[TALUS_PERF_DRAM_WRITE_BYTES], kMoved);
-    EXPECT_LE(c[TALUS_PERF_DRAM_READ_BYTES], kMoved * 11 / 10);
-    EXPECT_LE(c[TALUS_PERF_DRAM_WRITE_BYTES], kMoved * 11 / 10);
+    // DRAM is read in the first round; the others find the LLC's lines, and what is written stays
+    // there.
+    constexpr std::uint64_t kFirst = kMoved / kRounds;
+    EXPECT_GE(c[TALUS_PERF_DRAM_READ_BYTES], kFirst);
+    EXPECT_LE(c[TALUS_PERF_DRAM_READ_BYTES], kFirst * 11 / 10);
+    EXPECT_LE(c[TALUS_PERF_DRAM_WRITE_BYTES], kFirst / 10);
+    EXPECT_GE(c[TALUS_PERF_SRAM_READ_BYTES], kMoved - kFirst);
+    EXPECT_GE(c[TALUS_PERF_SRAM_WRITE_BYTES], kMoved + kFirst); // and what came from DRAM
     EXPECT_GT(c[TALUS_PERF_DRAM_ROW_HITS] + c[TALUS_PERF_DRAM_ROW_MISSES], 0u);
-    EXPECT_GT(c[TALUS_PERF_SRAM_READ_BYTES], 0u); // instructions and arguments
     EXPECT_EQ(c[TALUS_PERF_MACS], 0u);
     EXPECT_EQ(c[TALUS_PERF_DPE_COMMANDS], 0u);
 

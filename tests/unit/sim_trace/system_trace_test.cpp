@@ -15,10 +15,13 @@ namespace {
 class SystemTrace : public testing::Test {
   protected:
     static void SetUpTestSuite() {
+        // Without the LLC, which would keep most of the kernel's traffic from DRAM's tracks.
+        const std::string uncached = "--set sram.scratch_bytes=268435456";
+        setenv("TALUS_SIM_ARGS", uncached.c_str(), 1);
         plain_ = run_busy_kernel(true);
         const std::string path = testing::TempDir() + "talus_system.pftrace";
         const std::string stats = testing::TempDir() + "talus_system.json";
-        setenv("TALUS_SIM_ARGS", ("--trace " + path + " --stats " + stats).c_str(), 1);
+        setenv("TALUS_SIM_ARGS", (uncached + " --trace " + path + " --stats " + stats).c_str(), 1);
         traced_ = run_busy_kernel(true);
         unsetenv("TALUS_SIM_ARGS");
         trace_ = read_trace(path);
