@@ -33,6 +33,8 @@ constexpr std::uint8_t kPciCapExpress = 0x10;
 constexpr std::uint32_t kExpressDeviceCap = 0x4;
 constexpr std::uint32_t kExpressFlrCapable = 1u << 28;
 constexpr std::uint32_t kExpressDeviceControl = 0x8;
+constexpr unsigned kExpressPayloadShift = 5;
+constexpr std::uint16_t kExpressExtendedTags = 0x0100;
 constexpr std::uint16_t kExpressInitiateFlr = 0x8000;
 
 template <typename T>
@@ -155,6 +157,18 @@ void Device::enable_memory() {
 }
 
 void Device::enable_pci() {
+    // Larger packets carry more data for the same headers. Beneath an operating system its PCI core
+    // has chosen the size, and vfio-pci ignores what is written here; over vfio-user nobody has.
+    if (const std::uint32_t express = find_capability(*transport_, kPciCapExpress); express != 0) {
+        const auto supported =
+            config_get<std::uint32_t>(*transport_, express + kExpressDeviceCap) & 7u;
+        const auto control =
+            config_get<std::uint16_t>(*transport_, express + kExpressDeviceControl);
+        config_set<std::uint16_t>(
+            *transport_, express + kExpressDeviceControl,
+            static_cast<std::uint16_t>((control & ~(7u << kExpressPayloadShift)) |
+                                       supported << kExpressPayloadShift | kExpressExtendedTags));
+    }
     if (const std::uint32_t msix = find_capability(*transport_, kPciCapMsix); msix != 0) {
         const auto control = config_get<std::uint16_t>(*transport_, msix + 2);
         config_set<std::uint16_t>(*transport_, msix + 2, control | kMsixEnable);

@@ -178,6 +178,14 @@ namespace talus::sim {
 
 #define TALUS_CONFIG_PCIE(X)                                                                       \
     X(gigabytes_per_second, f64, 0.001, 10000)                                                     \
+    X(block_encoding, flag, 0, 1)                                                                  \
+    X(packet_overhead, flag, 0, 1)                                                                 \
+    X(completion_bytes, u32, 64, 4096)                                                             \
+    X(tags, u32, 0, 256)                                                                           \
+    X(posted_header_credits, u32, 0, 65536)                                                        \
+    X(posted_data_credits, u32, 0, 1 << 20)                                                        \
+    X(nonposted_header_credits, u32, 0, 65536)                                                     \
+    X(credit_latency_ns, u32, 1, 1000000)                                                          \
     X(read_latency_ns, u32, 1, 1000000)                                                            \
     X(write_latency_ns, u32, 1, 1000000)
 

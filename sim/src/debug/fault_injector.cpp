@@ -17,7 +17,6 @@ namespace talus::sim::debug {
 
 namespace {
 
-constexpr std::uint64_t kPacketBytes = 256; ///< payload of a PCIe packet, for counting
 constexpr std::uint64_t kMaxFlips = 1u << 20;
 constexpr std::size_t kMaxEffects = 1000; ///< recorded per fault
 
@@ -266,14 +265,14 @@ Cycle FaultInjector::stuck_until(std::uint32_t pe, unsigned unit, Cycle now) {
     return now;
 }
 
-std::uint64_t FaultInjector::replays(Cycle now, std::uint64_t bytes) {
+std::uint64_t FaultInjector::replays(Cycle now, std::uint64_t packets) {
     std::uint64_t damaged = 0;
     for (InjectedFault& fault : faults_) {
         if (fault.kind != InjectedFault::Kind::kLink || !active(fault, now)) {
             continue;
         }
         const std::uint64_t before = packets_;
-        packets_ += (bytes + kPacketBytes - 1) / kPacketBytes;
+        packets_ += packets;
         const std::uint64_t hit = packets_ / fault.every - before / fault.every;
         if (hit != 0) {
             record(fault, now, fmt::format("{} PCIe packets are damaged and sent again", hit));

@@ -86,7 +86,7 @@ class FaultInjector final : public FaultHooks {
     // FaultHooks
     bool drops_dma(std::uint32_t pe, bool out, Cycle now, std::uint64_t bytes) override;
     Cycle stuck_until(std::uint32_t pe, unsigned unit, Cycle now) override;
-    std::uint64_t replays(Cycle now, std::uint64_t bytes) override;
+    std::uint64_t replays(Cycle now, std::uint64_t packets) override;
 
   private:
     void flip(InjectedFault& fault, Cycle now);

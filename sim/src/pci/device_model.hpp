@@ -61,6 +61,9 @@ class HostPort {
     virtual bool bus_master_enabled() const = 0; // false too in D3hot and with no client
     virtual bool client_connected() const = 0;
 
+    // PCIe Device Control (7.5.3.4), as the host has it now.
+    virtual uint16_t device_control() const = 0;
+
     // Sets bits of the AER status registers (PCIe 7.8.4), with their summary in Device Status. A
     // fatal error also signals the ERR interrupt, at which QEMU stops the guest: for errors after
     // which the device needs a fundamental reset.

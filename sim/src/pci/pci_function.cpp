@@ -376,6 +376,11 @@ void PciFunction::raise_msix(unsigned vector) {
 // ---- Errors
 // ---------------------------------------------------------------------------------------
 
+uint16_t PciFunction::device_control() const {
+    const std::lock_guard lock(mutex_);
+    return config_.get16(kExpress + PCI_EXP_DEVCTL);
+}
+
 void PciFunction::report_correctable_error(uint32_t aer_status_bits) {
     {
         const std::lock_guard lock(mutex_);

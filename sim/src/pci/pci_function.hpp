@@ -85,6 +85,7 @@ class PciFunction final : public vfio_user::Device, public HostPort {
     uint64_t dropped_interrupts() const override { return dropped_interrupts_; }
     bool bus_master_enabled() const override { return memory_.enabled(); }
     bool client_connected() const override { return connected_; }
+    uint16_t device_control() const override;
     void report_correctable_error(uint32_t aer_status_bits) override;
     void report_uncorrectable_error(uint32_t aer_status_bits, bool fatal) override;
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <linux/pci_regs.h>
 
 #include "talus/hw/pci.h"
 #include "talus/hw/queue.h"
@@ -29,6 +30,14 @@ constexpr unsigned kMaxSteps = 64;
 
 talus_status_page* status_page(SharedBarMemory& memory) {
     return reinterpret_cast<talus_status_page*>(memory.data() + TALUS_BAR0_STATUS_PAGE);
+}
+
+/// Reserved encodings, and payloads above what Device Capabilities offers, act as the largest.
+PcieSizes pcie_sizes(std::uint16_t device_control) {
+    const unsigned payload = (device_control & PCI_EXP_DEVCTL_PAYLOAD) >> 5;
+    const unsigned request = (device_control & PCI_EXP_DEVCTL_READRQ) >> 12;
+    return {128u << std::min(payload, 2u), 128u << std::min(request, 5u),
+            (device_control & PCI_EXP_DEVCTL_EXT_TAG) != 0};
 }
 
 } // namespace
@@ -131,6 +140,14 @@ void Device::connect(HostPort& port) {
     host_ = &port;
     queue_engine_.connect(port);
     dma_.connect(port);
+    link_.on_replay([this](std::uint64_t packets, bool inbound) {
+        // The receiver of a damaged packet counts a bad TLP; the sender cannot tell.
+        if (inbound) {
+            host_->report_correctable_error(PCI_ERR_COR_BAD_TLP);
+            diagnostics_.reported(
+                fmt::format("{} bad TLPs (AER correctable error status)", packets));
+        }
+    });
 }
 
 MappableBar Device::mappable(unsigned bar) {
@@ -434,6 +451,7 @@ bool Device::apply(const HostWrite& write) {
     case HostWrite::Kind::kController:
         if (write.index == CTRL_ENABLE) {
             align_for_admission();
+            link_.set_sizes(pcie_sizes(host_->device_control()));
         }
         return host_interface_.admit_controller(events_.now(), write.index, write.value);
     case HostWrite::Kind::kSqTail:

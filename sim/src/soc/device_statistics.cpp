@@ -51,6 +51,13 @@ void Device::write_statistics() {
                     {"longest_command_clocks", queue_engine_.longest_command_clocks()},
                     {"pcie_bytes_in", link_.bytes_read()},
                     {"pcie_bytes_out", link_.bytes_written()},
+                    {"pcie_wire_bytes_in", link_.inbound().wire},
+                    {"pcie_wire_bytes_out", link_.outbound().wire},
+                    {"pcie_packets_in", link_.inbound().packets},
+                    {"pcie_packets_out", link_.outbound().packets},
+                    {"pcie_tag_wait_clocks", link_.tag_wait_clocks()},
+                    {"pcie_credit_wait_clocks", link_.credit_wait_clocks()},
+                    {"pcie_replayed_packets", link_.replayed_packets()},
                     {"dma_bytes", dma_.bytes_moved()},
                     {"launches", grid_.launches()}};
     root["memory"] = {{"sram_read_bytes", fabric.sram_read_bytes},

@@ -29,6 +29,8 @@ void Device::start_trace() {
     };
     add("PCIe in", [this] { return link_.bytes_read(); });
     add("PCIe out", [this] { return link_.bytes_written(); });
+    add("PCIe wire in", [this] { return link_.inbound().wire; });
+    add("PCIe wire out", [this] { return link_.outbound().wire; });
     add("SRAM read", [this] { return fabric_.counters().sram_read_bytes; });
     add("SRAM write", [this] { return fabric_.counters().sram_write_bytes; });
     add("PE to PE", [this] { return fabric_.counters().pe_to_pe_bytes; });

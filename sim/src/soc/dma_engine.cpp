@@ -155,7 +155,8 @@ void DmaEngines::begin(Cycle now, unsigned index) {
     } else if (!windows_.allows(channel.domain, channel.host, list_bytes, false)) {
         finish(now, index, TALUS_WINDOW_MISS);
     } else {
-        events_.schedule(link_.read(now, list_bytes), unit_, kList, index, channel.generation);
+        events_.schedule(link_.read(now, channel.host, list_bytes), unit_, kList, index,
+                         channel.generation);
     }
 }
 
@@ -259,7 +260,7 @@ void DmaEngines::issue(Cycle now, unsigned index) {
         ++channel.in_flight;
         const Notify arrival{unit_, kHostSide, index | slot << 8, channel.generation};
         if (way == TALUS_COPY_H2D) {
-            events_.schedule(link_.read(now, bytes), unit_, kHostSide, arrival.a, arrival.b);
+            events_.schedule(link_.read(now, host, bytes), unit_, kHostSide, arrival.a, arrival.b);
         } else {
             const std::uint64_t source = way == TALUS_COPY_D2H ? chunk.device : chunk.host;
             fabric_.transfer(engine, now, source, bytes, false, arrival,
@@ -290,7 +291,7 @@ void DmaEngines::host_side(Cycle now, unsigned index, std::uint64_t slot) {
     }
     const Notify done{unit_, kDone, index | slot << 8, channel.generation};
     if (way == TALUS_COPY_D2H) {
-        events_.schedule(link_.write(now, bytes), unit_, kDone, done.a, done.b);
+        events_.schedule(link_.write(now, chunk.host, bytes), unit_, kDone, done.a, done.b);
     } else {
         fabric_.transfer(engine, now, chunk.device, bytes, true, done,
                          device_port(channel, now, bytes));

@@ -119,7 +119,9 @@ void QueueEngine::fetch(Cycle now) {
         const std::uint32_t count =
             std::min({waiting, TALUS_QE_FETCH_MAX, room, queue.entries - queue.fetched});
         inbox_reserved_ += count;
-        const Cycle arrives = link_.read(now, std::uint64_t{count} * TALUS_SQE_BYTES);
+        const Cycle arrives =
+            link_.read(now, queue.sq_iova + std::uint64_t{queue.fetched} * TALUS_SQE_BYTES,
+                       std::uint64_t{count} * TALUS_SQE_BYTES);
         if (trace_ != nullptr) {
             trace_->slice(tracks(qid).fetch, "fetch", now, arrives, {"entries", count});
         }
@@ -188,7 +190,8 @@ void QueueEngine::post(Cycle now, unsigned qid) {
         }
         Completion completion = queue.waiting.front();
         queue.waiting.pop_front();
-        const Cycle done = link_.write(now, TALUS_CQE_BYTES);
+        const Cycle done = link_.write(
+            now, queue.cq_iova + std::uint64_t{queue.cq_tail} * TALUS_CQE_BYTES, TALUS_CQE_BYTES);
         completion.issued = now;
         completion.cqe.device_cycles = done - completion.cqe.device_cycles;
         completion.cqe.status =

@@ -119,6 +119,11 @@ std::vector<Row> rows() {
     const Switch slices{"lowest address bits choose the slice", {"sram.slice_hash=false"}};
     const Switch prefetch{"no prefetch into the LLC", {"sram.llc_prefetch=false"}};
     const Switch cache{"no LLC: all of the SRAM is scratch", {"sram.scratch_bytes=268435456"}};
+    const Switch encoding{"no 128b/130b blocks", {"pcie.block_encoding=false"}};
+    const Switch headers{"no framing and headers", {"pcie.packet_overhead=false"}};
+    const Switch boundary{"completions of 64 bytes", {"pcie.completion_bytes=64"}};
+    const Switch tags{"32 tags", {"pcie.tags=32"}};
+    const Switch credits{"16 posted credits", {"pcie.posted_header_credits=16"}};
     const auto with = [](auto function, auto argument) {
         return [=](const Settings& settings) { return function(argument, settings); };
     };
@@ -186,7 +191,7 @@ std::vector<Row> rows() {
          true,
          "GB/s",
          [](const Settings& settings) { return pcie(settings, true); },
-         {}},
+         {encoding, headers, boundary, tags}},
         {"pcie_out",
          "PCIe, device to host, 64 MiB",
          "32 GB/s",
@@ -194,7 +199,7 @@ std::vector<Row> rows() {
          true,
          "GB/s",
          [](const Settings& settings) { return pcie(settings, false); },
-         {}},
+         {encoding, headers, credits}},
         {"heartbeat",
          "heartbeat, every core spinning, link at 1 MB/s",
          "goes on (1 a ms)",

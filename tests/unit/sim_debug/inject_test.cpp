@@ -95,6 +95,9 @@ TEST_F(Inject, LinkErrorsCostTimeAndNothingElse) {
     EXPECT_GT(faults[0]["times"], 0);
     EXPECT_EQ(outcome.completions[0].result, outcome.expected);
     EXPECT_EQ(outcome.completions[0].status, 0);
+    ASSERT_FALSE(faults[0]["noticed"].empty()); // what the device received damaged
+    EXPECT_NE(faults[0]["noticed"][0]["what"].get<std::string>().find("bad TLP"),
+              std::string::npos);
     // At least the command's fetch and its completion were sent twice.
     EXPECT_GT(outcome.completions[0].device_cycles, plain.completions[0].device_cycles + 500);
 }

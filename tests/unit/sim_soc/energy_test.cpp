@@ -44,8 +44,8 @@ TEST_F(EnergyTest, EventsCostWhatTheTableSays) {
     build();
     EXPECT_EQ(meter->joules(), 0.0);
     read_dram(0, 1 << 20);
-    link->read(0, 1000);
-    link->write(0, 500);
+    link->read(0, 0, 1000);
+    link->write(0, 0, 500);
     const FabricCounters& counters = fabric->counters();
     EXPECT_EQ(counters.dram_read_bytes, 1u << 20);
     const EnergyReport report = meter->chip();

@@ -73,6 +73,7 @@ class FakeHost final : public HostPort {
     std::uint64_t dropped_interrupts() const override { return 0; }
     bool bus_master_enabled() const override { return true; }
     bool client_connected() const override { return true; }
+    std::uint16_t device_control() const override { return 0x2140; } // 512, 512
     void report_correctable_error(std::uint32_t) override {}
     void report_uncorrectable_error(std::uint32_t, bool) override {}
 };

@@ -106,9 +106,10 @@ TEST_F(QueueEngineTest, FetchesABatchOnceAndStampsIt) {
         EXPECT_EQ(inbox(i).sq_head, i + 1);
         EXPECT_EQ(inbox(i).domain, 3u);
     }
-    // The fetch took the link's latency and 192 bytes of its bandwidth.
+    // The fetch took the link's latency, a request of 24 bytes and 192 in two completions (20
+    // each).
     const Cycle latency = config.clocks_of_ns(config.pcie.read_latency_ns);
-    EXPECT_NEAR(static_cast<double>(events.now()), 1000.0 + latency + 192 / (32 / 1.35), 1.0);
+    EXPECT_NEAR(static_cast<double>(events.now()), 1000.0 + latency + 256 / (31.5 / 1.35), 2.0);
 }
 
 TEST_F(QueueEngineTest, FetchesAtMostSixteenAndAroundTheEndOfTheRing) {

@@ -11,7 +11,6 @@
 #include "soc/domain_windows.hpp"
 #include "soc/host_interface.hpp"
 #include "soc/interrupt_controller.hpp"
-#include "soc/pcie_link.hpp"
 #include "soc/system_bus.hpp"
 #include "soc/system_info.hpp"
 #include "soc/uart.hpp"
@@ -120,24 +119,6 @@ TEST(DomainWindows, OnlyWhatOneWindowCoversIsAllowed) {
     EXPECT_FALSE(windows.set(1, 0, ~0ull - 10, 0x1000, 3));
     windows.clear();
     EXPECT_FALSE(windows.allows(3, 0x2000, 1, false));
-}
-
-TEST(PcieLink, LatencyAndBandwidth) {
-    const Config config = Config::load_default();
-    PcieLink link(config);
-    const double per_clock = 32e9 / 1.35e9; // bytes
-    const Cycle latency = config.clocks_of_ns(config.pcie.read_latency_ns);
-    EXPECT_NEAR(static_cast<double>(link.read(1000, 64)), 1000.0 + latency + 64 / per_clock, 1.0);
-    // 1 MiB in 4 KiB pieces, all issued at once: bandwidth counts once, latency once.
-    link.reset();
-    Cycle last = 0;
-    for (int i = 0; i < 256; ++i) {
-        last = link.read(0, 4096);
-    }
-    EXPECT_NEAR(static_cast<double>(last), latency + (1 << 20) / per_clock, 2.0);
-    // The other direction is free.
-    const Cycle write = config.clocks_of_ns(config.pcie.write_latency_ns);
-    EXPECT_NEAR(static_cast<double>(link.write(0, 32)), write + 32 / per_clock, 1.0);
 }
 
 class HostInterfaceTest : public testing::Test {
