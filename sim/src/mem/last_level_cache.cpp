@@ -7,6 +7,16 @@
 namespace talus::sim {
 
 std::uint64_t sram_slice(std::uint64_t block, std::uint64_t slices, bool hash) {
+    if (std::has_single_bit(slices)) {
+        // The same without divisions, of which a packet would pay several.
+        const std::uint64_t mask = slices - 1;
+        const int digit = std::countr_zero(slices);
+        std::uint64_t sum = block & mask;
+        while (hash && slices > 1 && (block >>= digit) != 0) {
+            sum += block & mask;
+        }
+        return sum & mask;
+    }
     std::uint64_t sum = block % slices;
     while (hash && slices > 1 && block >= slices) {
         block /= slices;
@@ -35,7 +45,9 @@ LastLevelCache::LastLevelCache(const SramConfig& sram, std::uint64_t bytes)
 
 LastLevelCache::Line* LastLevelCache::set_of(std::uint64_t block, std::uint32_t& slice) {
     slice = static_cast<std::uint32_t>(sram_slice(block, slices_, hash_));
-    const std::uint64_t set = block / slices_ & (sets_ - 1);
+    const std::uint64_t set =
+        (std::has_single_bit(slices_) ? block >> std::countr_zero(slices_) : block / slices_) &
+        (sets_ - 1);
     return &lines_[(slice * sets_ + set) * ways_];
 }
 
@@ -86,6 +98,7 @@ std::uint32_t LastLevelCache::open_fill(Line& line, std::uint32_t slice, std::ui
         fill = free_fills_.back();
         free_fills_.pop_back();
     }
+    fills_[fill].waiting.clear();
     fills_[fill].line = static_cast<std::uint64_t>(&line - lines_.data());
     fills_[fill].fetch = range_of(line.block, sectors);
     line.fill = fill;
@@ -162,16 +175,14 @@ LastLevelCache::Answer LastLevelCache::access(const Range& range, Use use, Alloc
     return answer;
 }
 
-std::vector<std::uint32_t> LastLevelCache::filled(std::uint32_t number) {
+const std::vector<std::uint32_t>& LastLevelCache::filled(std::uint32_t number) {
     Fill& fill = fills_[number];
     Line& line = lines_[fill.line];
     line.valid = static_cast<std::uint16_t>(line.valid | line.coming);
     line.coming = 0;
     --open_[fill.line / (sets_ * ways_)];
-    std::vector<std::uint32_t> waiting = std::move(fill.waiting);
-    fill.waiting.clear();
     free_fills_.push_back(number);
-    return waiting;
+    return fill.waiting;
 }
 
 void LastLevelCache::discard(std::uint64_t offset, std::uint64_t bytes) {

@@ -68,8 +68,9 @@ class LastLevelCache {
 
     /// The packet with this number waits for `fill`.
     void wait(std::uint32_t fill, std::uint32_t packet) { fills_[fill].waiting.push_back(packet); }
-    /// What was to be fetched for `fill` is there. Returns who waits; the fill is over.
-    std::vector<std::uint32_t> filled(std::uint32_t fill);
+    /// What was to be fetched for `fill` is there. Returns who waits, until the next access; the
+    /// fill is over.
+    const std::vector<std::uint32_t>& filled(std::uint32_t fill);
     /// What that was. Before filled().
     const Range& fetched(std::uint32_t fill) const { return fills_[fill].fetch; }
 
@@ -100,7 +101,7 @@ class LastLevelCache {
     struct Fill {
         std::uint64_t line = 0; ///< index
         Range fetch;
-        std::vector<std::uint32_t> waiting;
+        std::vector<std::uint32_t> waiting; ///< kept for its memory when the fill is over
     };
 
     Line* set_of(std::uint64_t block, std::uint32_t& slice);

@@ -17,6 +17,7 @@ namespace {
 constexpr std::array kSections = {
     Section{"instructions", measure_instructions},
     Section{"products", measure_products},
+    Section{"embeddings", measure_embeddings},
     Section{"process", measure_process},
 };
 

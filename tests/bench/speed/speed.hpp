@@ -41,6 +41,9 @@ std::vector<Row> measure_instructions(const Options& options);
 /// Matrix products on a card of their own, beside what simulators of NPUs took.
 std::vector<Row> measure_products(const Options& options);
 
+/// Embedding lookups through the timed DRAM.
+std::vector<Row> measure_embeddings(const Options& options);
+
 /// CPU time until a card is ready, and its simulator's resident memory.
 std::vector<Row> measure_process(const Options& options);
 
