@@ -218,7 +218,8 @@ void Device::bring_up() {
                                     admin_completion_.pointer, doorbells_);
     const auto status = [this] {
         const std::uint32_t value = registers_.controller(CTRL_STATUS);
-        if (value == 0xffffffffu)
+        // A register may hold all ones; two that do, one of them constant, are a missing device.
+        if (value == 0xffffffffu && registers_.frozen(FROZEN_MAGIC) == 0xffffffffu)
             throw Error(TALUS_DRV_DEVICE_LOST,
                         "device " + name_ + " is lost: its registers read all ones");
         if ((value & TALUS_STATUS_FATAL) != 0)
@@ -472,6 +473,7 @@ talus_drv_telemetry Device::telemetry() {
     telemetry.energy_uj = status.energy_uj;
     telemetry.unit_clock_hz = std::uint64_t{status.unit_clock_khz} * 1000;
     telemetry.clock_reason = status.clock_reason;
+    telemetry.lost_interrupts = waiter_.lost_interrupts();
     return telemetry;
 }
 
@@ -599,14 +601,22 @@ void Device::destroy_queue(IoQueue* queue) {
     // Destroyed without the lock: giving its memory back may close a host window.
 }
 
-void Device::reset() {
+talus_drv_rung Device::reset(std::string* reason) {
+    talus_drv_rung rung = TALUS_DRV_RUNG_FLR;
+    const auto go_on = [&](const std::string& why) {
+        rung = TALUS_DRV_RUNG_FUNDAMENTAL;
+        if (reason != nullptr)
+            *reason += why;
+    };
     {
         const std::lock_guard lock(admin_mutex_);
         ++epoch_; // queues of before stop here
         ready_ = false;
         try {
-            if (!function_level_reset())
+            if (!function_level_reset()) {
+                go_on("the function has no function-level reset");
                 transport_->reset();
+            }
             enable_memory(); // the reset put config space back: until here the BARs read all ones
             {
                 const std::lock_guard lost_lock(lost_mutex_);
@@ -619,6 +629,7 @@ void Device::reset() {
                 if (error.status() == TALUS_DRV_VERSION_MISMATCH)
                     throw;
                 // The firmware did not survive; the boot ROM always does.
+                go_on(std::string("after the function-level reset: ") + error.what());
                 transport_->reset();
                 enable_memory();
                 boot_firmware(registers_, waiter_, options_.firmware, options_.boot_timeout_us);
@@ -632,6 +643,7 @@ void Device::reset() {
     data_memory_.for_each_arena([this](const DmaRegion& arena) {
         guard([&] { set_window(windows_.at(arena.iova()), arena.iova(), arena.bytes()); });
     });
+    return rung;
 }
 
 } // namespace talus::driver

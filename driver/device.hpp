@@ -62,7 +62,9 @@ class Device {
     IoQueue* create_queue(std::uint32_t entries, WaitBy wait_by);
     void destroy_queue(IoQueue* queue);
 
-    void reset();
+    /// FLR, or what else it takes. Returns the rung that worked; `reason` (may be null) gets why a
+    /// milder one did not.
+    talus_drv_rung reset(std::string* reason = nullptr);
 
     const OpenOptions& options() const { return options_; }
 
@@ -151,12 +153,16 @@ class IoQueue {
 
     talus_drv_fault fault();
 
+    /// Climbs the ladder of talus_drv_recover.
+    talus_drv_recovery recover();
+
   private:
     friend class Device;
 
     void create();  // admin_mutex_ held
     void destroy(); // admin_mutex_ held
     void require_usable();
+    void abort_pending(); // admin_mutex_ held
     talus_sqe encode(const talus_drv_command& command) const;
     void drain(std::span<talus_drv_completion> completions, std::size_t& count);
     void copy_and_wait(const talus_drv_copy& copy, std::uint32_t opcode);

@@ -223,6 +223,28 @@ talus_drv_status talus_drv_reset(talus_drv_device* device) {
     return call([&] { use(device).reset(); });
 }
 
+const char* talus_drv_rung_name(talus_drv_rung rung) {
+    switch (rung) {
+    case TALUS_DRV_RUNG_NONE:
+        return "none needed";
+    case TALUS_DRV_RUNG_ABORT:
+        return "abort and reset of the sub-grid";
+    case TALUS_DRV_RUNG_FLR:
+        return "function-level reset";
+    case TALUS_DRV_RUNG_FUNDAMENTAL:
+        return "fundamental reset";
+    }
+    return "unknown";
+}
+
+talus_drv_status talus_drv_recover(talus_drv_queue* queue, talus_drv_recovery* recovery) {
+    return call([&] {
+        const talus_drv_recovery done = use(queue).recover();
+        if (recovery != nullptr)
+            give(recovery, done);
+    });
+}
+
 talus_drv_status talus_drv_memory_alloc(talus_drv_device* device, talus_drv_memory memory,
                                         uint64_t bytes, uint64_t alignment,
                                         uint64_t* device_address) {

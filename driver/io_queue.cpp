@@ -10,6 +10,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <cstdio>
 #include <cstring>
 
 namespace talus::driver {
@@ -72,7 +74,7 @@ void IoQueue::create() {
     device_.admin_locked(command, "CREATE_QUEUE");
 }
 
-void IoQueue::destroy() {
+void IoQueue::abort_pending() {
     for (const std::uint16_t cid : pair_->pending()) {
         talus_sqe abort{};
         abort.opcode = TALUS_ADMIN_ABORT;
@@ -86,12 +88,51 @@ void IoQueue::destroy() {
                 throw;
         }
     }
+}
+
+void IoQueue::destroy() {
+    abort_pending();
     talus_sqe command{};
     command.opcode = TALUS_ADMIN_DELETE_QUEUE;
     command.u.buffer.qid = static_cast<std::uint16_t>(qid());
     device_.admin_locked(command, "DELETE_QUEUE");
     if (event_.valid())
         device_.transport_->irq_set(qid(), -1);
+}
+
+talus_drv_recovery IoQueue::recover() {
+    const auto began = std::chrono::steady_clock::now();
+    talus_drv_recovery done{};
+    std::string reason;
+    {
+        const std::lock_guard lock(device_.admin_mutex_);
+        done.commands = static_cast<std::uint32_t>(pair_->in_flight());
+        const auto complete = [this] { return pair_->ready() == pair_->in_flight(); };
+        if (device_.lost_) {
+            reason = "the device was lost already";
+            done.rung = TALUS_DRV_RUNG_FLR;
+        } else if (require_usable(); !complete()) {
+            done.rung = TALUS_DRV_RUNG_ABORT;
+            try {
+                abort_pending();
+                device_.waiter_.until(complete, "the aborted commands", kAbortTimeoutUs);
+            } catch (const Error& error) {
+                reason = std::string("abort: ") + error.what();
+                done.rung = TALUS_DRV_RUNG_FLR;
+            }
+        }
+    }
+    if (done.rung == TALUS_DRV_RUNG_FLR) {
+        std::string why;
+        done.rung = device_.reset(&why);
+        if (!why.empty())
+            reason = why + "; " + reason;
+    }
+    std::snprintf(done.reason, sizeof done.reason, "%s", reason.c_str());
+    done.wall_us = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
+                                                  std::chrono::steady_clock::now() - began)
+                                                  .count());
+    return done;
 }
 
 void IoQueue::require_usable() {

@@ -92,6 +92,25 @@ void QueuePair::submit(std::span<talus_sqe> commands, std::span<const std::uint6
     doorbells_.submission_tail(qid_, before, tail_, entries_);
 }
 
+std::size_t QueuePair::ready() const {
+    std::uint32_t head = head_;
+    std::uint16_t phase = phase_;
+    std::size_t count = 0;
+    while (count < in_flight_) {
+        const std::byte* slot = completion_ + std::size_t{head} * TALUS_CQE_BYTES;
+        const auto* status =
+            reinterpret_cast<const std::uint16_t*>(slot + offsetof(talus_cqe, status));
+        if ((__atomic_load_n(status, __ATOMIC_ACQUIRE) & TALUS_CQE_PHASE) != phase)
+            break;
+        ++count;
+        if (++head == entries_) {
+            head = 0;
+            phase ^= 1;
+        }
+    }
+    return count;
+}
+
 std::optional<QueuePair::Completion> QueuePair::take() {
     const std::byte* slot = completion_ + std::size_t{head_} * TALUS_CQE_BYTES;
     const auto* status = reinterpret_cast<const std::uint16_t*>(slot + offsetof(talus_cqe, status));

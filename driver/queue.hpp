@@ -84,6 +84,9 @@ class QueuePair {
     /// in its senses writes: unknown command id, other queue, head outside the ring.
     std::optional<Completion> take();
 
+    /// Completions that the device has written and nobody has taken, at most in_flight().
+    std::size_t ready() const;
+
     /// Tells the device how far completions were taken; once per batch of take().
     void acknowledge();
 

@@ -20,6 +20,7 @@ using std::chrono::milliseconds;
 
 // An interrupt that gets lost costs this much wall time, not the wait.
 constexpr milliseconds kLongestNap{20};
+constexpr milliseconds kLateInterrupt{2};
 // A parked device gets this much wall time to notice our write before we step it with reads.
 constexpr milliseconds kParkedGrace{250};
 
@@ -41,6 +42,7 @@ void Waiter::until(const std::function<bool()>& done, const std::string& what,
     bool stepping = false;
     microseconds nap{20};
     for (unsigned round = 0;; ++round) {
+        bool silent = false; // a whole nap without an interrupt
         if (by == WaitBy::kPoll) {
             // The device's own requests and its death are seen on the socket only.
             if (round % 256 == 255)
@@ -51,6 +53,8 @@ void Waiter::until(const std::function<bool()>& done, const std::string& what,
             if (transport_.wait(eventfd, stepping ? milliseconds(0) : kLongestNap)) {
                 std::uint64_t count = 0;
                 [[maybe_unused]] const ssize_t got = read(eventfd, &count, sizeof count);
+            } else {
+                silent = !stepping;
             }
         } else {
             transport_.wait(-1, milliseconds(0));
@@ -67,8 +71,12 @@ void Waiter::until(const std::function<bool()>& done, const std::string& what,
         // up" must not be reported as late.
         const auto now = WallClock::now();
         status = registers_.status();
-        if (done())
+        if (done()) {
+            // Not one that was just about to come.
+            if (silent && !transport_.wait(eventfd, kLateInterrupt))
+                ++lost_interrupts_;
             return;
+        }
         // A parked device has nothing to run before its next timer; it moves on when it is read.
         // That is how a command that the firmware lost still meets its time-out.
         stepping = status.parked != 0 && now - began >= kParkedGrace;

@@ -5,6 +5,8 @@
 #include "transport.hpp"
 #include "watch.hpp"
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
 #include <string>
 
@@ -30,10 +32,14 @@ class Waiter {
 
     const std::string& name() const { return name_; }
 
+    /// Waits that found their condition met although no interrupt had come for it. Thread-safe.
+    std::uint64_t lost_interrupts() const { return lost_interrupts_; }
+
   private:
     Transport& transport_;
     Registers& registers_;
     std::string name_;
+    std::atomic<std::uint64_t> lost_interrupts_{0};
 };
 
 } // namespace talus::driver

@@ -234,10 +234,13 @@ typedef struct talus_drv_telemetry {
     uint32_t power_mw;           /**< card, milliwatts; modelled if simulated */
     uint32_t boot_state;
     uint32_t post_code;
-    uint64_t energy_uj;      /**< microjoules that work has cost since reset, beyond idle power */
-    uint64_t unit_clock_hz;  /**< step at which the PEs' units run; clock_hz: the full one */
-    uint32_t clock_reason;   /**< talus_drv_clock_reason */
+    uint64_t energy_uj;     /**< microjoules that work has cost since reset, beyond idle power */
+    uint64_t unit_clock_hz; /**< step at which the PEs' units run; clock_hz: the full one */
+    uint32_t clock_reason;  /**< talus_drv_clock_reason */
     uint32_t reserved;
+    /** Since this process opened the device: completions that were there although no interrupt had
+     *  told. Each cost 20 ms of wall time and nothing else. */
+    uint64_t lost_interrupts;
 } talus_drv_telemetry;
 
 typedef enum talus_drv_clock_reason {
@@ -261,6 +264,35 @@ TALUS_DRV_API TALUS_DRV_CHECK talus_drv_status talus_drv_read_log(talus_drv_devi
  *  DEVICE_LOST until it is destroyed), every device allocation is freed; host buffers stay.
  *  Recovers a device from a hung command, not from a vanished transport. */
 TALUS_DRV_API TALUS_DRV_CHECK talus_drv_status talus_drv_reset(talus_drv_device* device);
+
+/** What brings a device back from a command that hangs: the rungs of a ladder, mildest first. */
+typedef enum talus_drv_rung {
+    TALUS_DRV_RUNG_NONE = 0,  /**< false alarm: the commands have completed meanwhile */
+    TALUS_DRV_RUNG_ABORT = 1, /**< the firmware aborts them and resets the sub-grid of a launch */
+    TALUS_DRV_RUNG_FLR = 2,   /**< talus_drv_reset's: the firmware lives on */
+    TALUS_DRV_RUNG_FUNDAMENTAL = 3 /**< hot reset, or what the transport has: booted from its ROM */
+} talus_drv_rung;
+
+/** Name of a rung ("function-level reset"); never NULL. */
+TALUS_DRV_API const char* talus_drv_rung_name(talus_drv_rung rung);
+
+typedef struct talus_drv_recovery {
+    size_t struct_size;
+    uint32_t rung;     /**< talus_drv_rung: the one that worked */
+    uint32_t commands; /**< that were in flight on the queue */
+    uint64_t wall_us;  /**< wall-clock time that it took */
+    char reason[256];  /**< why the milder rungs did not do; "" if there was no need for another */
+} talus_drv_recovery;
+
+struct talus_drv_queue;
+
+/** Ends what is in flight on `queue` after a time-out, by the mildest means that work. With rung
+ * NONE or ABORT the queue goes on, and completions of all its commands wait to be taken (aborted
+ * ones with TALUS_ABORTED); nobody else notices. Above that it was a reset of the device as by
+ * talus_drv_reset. `recovery` (may be NULL) says what was done. Errors: DEVICE_LOST (no rung
+ * worked, or the transport is gone), FIRMWARE, VERSION_MISMATCH. */
+TALUS_DRV_API TALUS_DRV_CHECK talus_drv_status talus_drv_recover(struct talus_drv_queue* queue,
+                                                                 talus_drv_recovery* recovery);
 
 /* ---- Memory ---- */
 

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <cstring>
 #include <string>
 
@@ -109,6 +110,52 @@ TEST(DeviceFault, HungJobTimesOutAndDestroyingTheQueueEndsIt) {
     session.queue = nullptr;
     ASSERT_DRV_OK(talus_drv_queue_create(session.device, nullptr, &session.queue));
     EXPECT_STATUS(session.run({launch(session.load(kernel_that_returns()))})[0], TALUS_OK);
+}
+
+TEST(DeviceFault, RecoveryEndsAHungJob) {
+    Session session;
+    const std::uint64_t entry = session.load(kernel_that_loops());
+    ASSERT_DRV_OK(session.submit({launch(entry, 1, 1)}));
+    std::vector<talus_drv_completion> done;
+    EXPECT_EQ(session.wait(1, done, 300), TALUS_DRV_TIMEOUT);
+    talus_drv_recovery recovery = TALUS_DRV_INIT(talus_drv_recovery);
+    ASSERT_DRV_OK(talus_drv_recover(session.queue, &recovery));
+    // A card hears of the abort; a simulator with a parked clock does not while a kernel spins.
+    EXPECT_TRUE(recovery.rung == TALUS_DRV_RUNG_ABORT || recovery.rung == TALUS_DRV_RUNG_FLR)
+        << talus_drv_rung_name(static_cast<talus_drv_rung>(recovery.rung));
+    EXPECT_EQ(recovery.commands, 1u);
+    std::printf("recovered by %s in %llu us%s%s\n",
+                talus_drv_rung_name(static_cast<talus_drv_rung>(recovery.rung)),
+                static_cast<unsigned long long>(recovery.wall_us),
+                recovery.reason[0] != 0 ? ": " : "", recovery.reason);
+    if (recovery.rung != TALUS_DRV_RUNG_ABORT) {
+        talus_drv_queue_destroy(session.queue);
+        session.queue = nullptr;
+        ASSERT_DRV_OK(talus_drv_queue_create(session.device, nullptr, &session.queue));
+    } else {
+        ASSERT_DRV_OK(session.wait(1, done));
+        EXPECT_STATUS(done[0], TALUS_ABORTED);
+    }
+    EXPECT_STATUS(session.run({launch(session.load(kernel_that_returns()))})[0], TALUS_OK);
+}
+
+TEST(DeviceFault, RecoveryOfAQueueThatHasFinishedDoesNothing) {
+    Session session;
+    ASSERT_DRV_OK(session.submit({nop(1), nop(2)}));
+    talus_drv_recovery recovery = TALUS_DRV_INIT(talus_drv_recovery);
+    for (int tries = 0; tries < 100; ++tries) { // until both have completed, untaken
+        ::usleep(1000);
+        talus_drv_telemetry telemetry = TALUS_DRV_INIT(talus_drv_telemetry);
+        ASSERT_DRV_OK(talus_drv_get_telemetry(session.device, &telemetry));
+    }
+    ASSERT_DRV_OK(talus_drv_recover(session.queue, &recovery));
+    EXPECT_EQ(recovery.rung, static_cast<std::uint32_t>(TALUS_DRV_RUNG_NONE));
+    EXPECT_STREQ(recovery.reason, "");
+    std::vector<talus_drv_completion> done;
+    ASSERT_DRV_OK(session.wait(2, done));
+    EXPECT_STATUS(done[0], TALUS_OK);
+    EXPECT_STATUS(done[1], TALUS_OK);
+    ASSERT_DRV_OK(talus_drv_recover(session.queue, nullptr)); // nothing is in flight
 }
 
 TEST(DeviceFault, ResetRecoversAHungDevice) {

@@ -152,6 +152,7 @@ int info(const Options& options) {
             {"device_clock", now.device_clock},
             {"device_seconds", seconds},
             {"commands_completed", now.commands_completed},
+            {"lost_interrupts", now.lost_interrupts},
             {"temperature_c", now.temperature_mc / 1000.0},
             {"power_w", now.power_mw / 1000.0},
             {"energy_j", static_cast<double>(now.energy_uj) * 1e-6},

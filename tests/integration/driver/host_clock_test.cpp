@@ -103,6 +103,26 @@ TEST(HostClock, FreeHearsAnAbortWhileAKernelSpins) {
     EXPECT_STATUS(queues.session.run({queues.job(returns, 0)})[0], TALUS_OK);
 }
 
+// The mildest rung of the ladder: the queue itself goes on, and nobody else notices.
+TEST(HostClock, RecoveryAbortsTheJobAlone) {
+    const SimProcess sim(false, {"--host-clock", "free"});
+    TwoQueues queues(sim);
+    const std::uint64_t returns = queues.session.load(kernel_that_returns());
+    const std::uint32_t epoch = queues.epoch();
+    const talus_drv_command stuck = queues.job(queues.session.load(kernel_that_loops()), 0);
+    ASSERT_DRV_OK(talus_drv_submit(queues.other, &stuck, 1, nullptr));
+    talus_drv_recovery recovery = TALUS_DRV_INIT(talus_drv_recovery);
+    ASSERT_DRV_OK(talus_drv_recover(queues.other, &recovery));
+    EXPECT_EQ(recovery.rung, static_cast<std::uint32_t>(TALUS_DRV_RUNG_ABORT)) << recovery.reason;
+    EXPECT_STREQ(recovery.reason, "");
+    EXPECT_STATUS(TwoQueues::wait(queues.other), TALUS_ABORTED);
+    EXPECT_EQ(queues.epoch(), epoch);
+    EXPECT_STATUS(queues.session.run({queues.job(returns, 0)})[0], TALUS_OK);
+    const talus_drv_command again = queues.job(returns, 0);
+    ASSERT_DRV_OK(talus_drv_submit(queues.other, &again, 1, nullptr));
+    EXPECT_STATUS(TwoQueues::wait(queues.other), TALUS_OK);
+}
+
 // What a program sees of device time: everything that its completions say.
 std::vector<std::uint64_t> observe(const SimProcess& sim, std::chrono::microseconds pace) {
     std::vector<std::uint64_t> seen;

@@ -57,6 +57,43 @@ TEST(DriverSimFailure, DeathDuringAJobIsALostDevice) {
     EXPECT_STATUS(next.run({nop()})[0], TALUS_OK);
 }
 
+// Firmware that has lost its text survives no function-level reset; the boot ROM does.
+TEST(DriverSimFailure, DeadFirmwareIsBootedAnew) {
+    std::vector<std::string> arguments{"--log", "@/log"};
+    // Most of the control firmware's text, from 20 ms of device time on: after the boot.
+    for (unsigned address = 0x100000; address < 0x103800; address += 8) {
+        char text[64];
+        std::snprintf(text, sizeof text, "flip:memory=control:addr=%#x:bit=0:at=27000000", address);
+        arguments.insert(arguments.end(), {"--inject", text});
+    }
+    const SimProcess sim(false, arguments);
+    talus_drv_open_options options = sim.options();
+    options.boot_timeout_us = 20'000; // of device time; it boots in 1 ms
+    Session session(options);
+    talus_drv_recovery recovery = TALUS_DRV_INIT(talus_drv_recovery);
+    std::vector<talus_drv_completion> done;
+    talus_drv_status status = TALUS_DRV_OK;
+    for (int round = 0; round < 100 && status == TALUS_DRV_OK; ++round) {
+        ASSERT_DRV_OK(session.submit({nop()}));
+        status = session.wait(1, done, 5000);
+    }
+    // Its timer may be gone as well: then the clock of a parked device stands still.
+    EXPECT_TRUE(status == TALUS_DRV_TIMEOUT || status == TALUS_DRV_DEVICE_LOST)
+        << talus_drv_last_error();
+    ASSERT_DRV_OK(talus_drv_recover(session.queue, &recovery));
+    EXPECT_EQ(recovery.rung, static_cast<std::uint32_t>(TALUS_DRV_RUNG_FUNDAMENTAL));
+    EXPECT_NE(std::string(recovery.reason).find("after the function-level reset: device"),
+              std::string::npos)
+        << recovery.reason;
+    std::printf("recovered by %s in %llu us: %s\n",
+                talus_drv_rung_name(static_cast<talus_drv_rung>(recovery.rung)),
+                static_cast<unsigned long long>(recovery.wall_us), recovery.reason);
+    talus_drv_queue_destroy(session.queue);
+    session.queue = nullptr;
+    ASSERT_DRV_OK(talus_drv_queue_create(session.device, nullptr, &session.queue));
+    EXPECT_STATUS(session.run({launch(session.load(kernel_that_returns()))})[0], TALUS_OK);
+}
+
 TEST(DriverSimFailure, StoppedSimulatorIsALostDeviceAfterFiveSeconds) {
     SimProcess sim;
     {

@@ -3,9 +3,12 @@
 
 #include "error.hpp"
 #include "fake_device.hpp"
+#include "fd.hpp"
 #include "wait.hpp"
 
 #include <gtest/gtest.h>
+
+#include <sys/eventfd.h>
 
 namespace talus::driver {
 namespace {
@@ -84,6 +87,24 @@ TEST_F(Wait, ConditionThatHoldsWinsOverATimeout) {
     int looks = 0;
     state_.clock_step = 1'000'000'000'000;
     EXPECT_NO_THROW(waiter_.until([&] { return ++looks == 2; }, "a command", 1));
+}
+
+TEST_F(Wait, AnInterruptThatGetsLostIsNoticedAndCounted) {
+    const UniqueFd event(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    const auto wait = [&](bool interrupt) {
+        if (interrupt) {
+            ASSERT_EQ(eventfd_write(event.get(), 1), 0);
+        }
+        int looks = 0;
+        waiter_.until([&] { return ++looks == 2; }, "a command", 1'000'000, WaitBy::kSleep,
+                      event.get());
+    };
+    wait(true);
+    EXPECT_EQ(waiter_.lost_interrupts(), 0u);
+    wait(false);
+    EXPECT_EQ(waiter_.lost_interrupts(), 1u);
+    wait(true);
+    EXPECT_EQ(waiter_.lost_interrupts(), 1u);
 }
 
 TEST_F(Wait, GoneTransportEndsIt) {
