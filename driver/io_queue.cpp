@@ -21,7 +21,8 @@ constexpr std::uint64_t kPage = IovaSpace::kPage;
 constexpr std::uint64_t kBounceBytes = std::uint64_t{4} << 20;
 // A simulator that admits host writes only while it rests does not hear of an abort while a kernel
 // spins; then a reset, which it always hears, is the way out.
-constexpr std::uint64_t kAbortTimeoutUs = 10'000;
+constexpr std::uint64_t kAbortTimeoutUs = 40'000;
+constexpr int kAbortRounds = 4;
 constexpr std::uint8_t kDataDomain = 1; // as in device.cpp
 
 Error invalid(const std::string& message) {
@@ -114,8 +115,18 @@ talus_drv_recovery IoQueue::recover() {
         } else if (require_usable(); !complete()) {
             done.rung = TALUS_DRV_RUNG_ABORT;
             try {
-                abort_pending();
-                device_.waiter_.until(complete, "the aborted commands", kAbortTimeoutUs);
+                // More than once: the firmware may not have known a command yet that was submitted
+                // just now.
+                for (int round = 1; !complete(); ++round) {
+                    abort_pending();
+                    try {
+                        device_.waiter_.until(complete, "the aborted commands",
+                                              kAbortTimeoutUs / kAbortRounds);
+                    } catch (const Error& error) {
+                        if (error.status() != TALUS_DRV_TIMEOUT || round == kAbortRounds)
+                            throw;
+                    }
+                }
             } catch (const Error& error) {
                 reason = std::string("abort: ") + error.what();
                 done.rung = TALUS_DRV_RUNG_FLR;

@@ -353,7 +353,7 @@ TALUS_DRV_API TALUS_DRV_CHECK talus_drv_status talus_drv_queue_create(
     talus_drv_device* device, const talus_drv_queue_options* options, talus_drv_queue** queue);
 
 /** Aborts what is in flight and destroys the queue. When it returns, the device no longer touches
- *  memory on behalf of this queue. Where commands in flight can't be aborted within 10 ms of device
+ *  memory on behalf of this queue. Where commands in flight can't be aborted within 40 ms of device
  *  time, the function is reset (as talus_drv_reset does, so other queues end too): give launches a
  *  timeout_us. NULL is permitted. */
 TALUS_DRV_API void talus_drv_queue_destroy(talus_drv_queue* queue);

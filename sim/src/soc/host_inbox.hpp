@@ -71,9 +71,11 @@ class HostInbox {
         return requests_.fetch_and(~requests, std::memory_order_acq_rel) & requests;
     }
 
+    /// The next write; false: there is none, or it was made after a reset that was not served yet,
+    /// which would undo it.
     bool pop(HostWrite& write) {
         const std::lock_guard lock(mutex_);
-        if (writes_.empty()) {
+        if (writes_.empty() || (requests_.load(std::memory_order_relaxed) & kUrgent) != 0) {
             return false;
         }
         write = writes_.front();
