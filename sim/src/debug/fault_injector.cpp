@@ -38,7 +38,8 @@ constexpr struct {
 } kKinds[] = {{"flip", InjectedFault::Kind::kFlip},
               {"dma-drop", InjectedFault::Kind::kDmaDrop},
               {"stuck", InjectedFault::Kind::kStuck},
-              {"link", InjectedFault::Kind::kLink}};
+              {"link", InjectedFault::Kind::kLink},
+              {"droop", InjectedFault::Kind::kDroop}};
 
 [[noreturn]] void refuse(std::string_view text, const std::string& why) {
     throw std::invalid_argument(fmt::format("inject {}: {}", text, why));
@@ -81,7 +82,7 @@ InjectedFault parse_fault(std::string_view text, const Config& config) {
     const auto* found = std::find_if(std::begin(kKinds), std::end(kKinds),
                                      [&](const auto& entry) { return kind == entry.name; });
     if (found == std::end(kKinds)) {
-        refuse(text, fmt::format("\"{}\" is none of flip, dma-drop, stuck, link", kind));
+        refuse(text, fmt::format("\"{}\" is none of flip, dma-drop, stuck, link, droop", kind));
     }
     fault.kind = found->kind;
     bool has_pe = false;
@@ -93,7 +94,8 @@ InjectedFault parse_fault(std::string_view text, const Config& config) {
         const auto is_flip = fault.kind == InjectedFault::Kind::kFlip;
         if (key == "at") {
             fault.at = number(text, value);
-        } else if (key == "pe" && fault.kind != InjectedFault::Kind::kLink) {
+        } else if (key == "pe" && fault.kind != InjectedFault::Kind::kLink &&
+                   fault.kind != InjectedFault::Kind::kDroop) {
             std::string_view column = value;
             const std::uint64_t row = number(text, take_field(column, "."));
             const std::uint64_t col = number(text, column);
@@ -138,6 +140,12 @@ InjectedFault parse_fault(std::string_view text, const Config& config) {
             fault.duration = number(text, value);
         } else if (key == "every" && fault.kind == InjectedFault::Kind::kLink) {
             fault.every = number(text, value);
+        } else if (key == "percent" && fault.kind == InjectedFault::Kind::kDroop) {
+            fault.percent =
+                static_cast<unsigned>(std::min<std::uint64_t>(number(text, value), 100));
+            if (fault.percent == 0 || fault.percent > 99) {
+                refuse(text, "percent is 1 to 99 of the clock");
+            }
         } else {
             refuse(text, fmt::format("\"{}={}\" does not belong to {}", key, value, kind));
         }
@@ -280,6 +288,20 @@ std::uint64_t FaultInjector::replays(Cycle now, std::uint64_t packets) {
         }
     }
     return damaged;
+}
+
+unsigned FaultInjector::droop_percent(Cycle now) {
+    unsigned worst = 0;
+    for (InjectedFault& fault : faults_) {
+        if (fault.kind == InjectedFault::Kind::kDroop && active(fault, now)) {
+            if (fault.done == 0) {
+                record(fault, now,
+                       fmt::format("the PEs' units lose {} % of their clock", fault.percent));
+            }
+            worst = std::max(worst, fault.percent);
+        }
+    }
+    return worst;
 }
 
 void FaultInjector::notice(Cycle now, std::string_view what) {

@@ -14,6 +14,9 @@
 //     [:for=CLOCKS]               counted from the first command that it has (default: for ever)
 //   link                          PCIe packets are damaged and sent again
 //     [:every=N][:for=CLOCKS]     every Nth packet (default: all), from `at` on
+//   droop[:percent=N]             the supply sags: the PEs' units lose N % of their clock (default:
+//   10)
+//     [:for=CLOCKS]               from `at` on
 //
 // With [:at=CLOCK] it happens at the first event at or after that clock, otherwise at once.
 #ifndef TALUS_SIM_DEBUG_FAULT_INJECTOR_HPP
@@ -30,7 +33,7 @@
 namespace talus::sim::debug {
 
 struct InjectedFault {
-    enum class Kind : std::uint8_t { kFlip, kDmaDrop, kStuck, kLink };
+    enum class Kind : std::uint8_t { kFlip, kDmaDrop, kStuck, kLink, kDroop };
     enum class Memory : std::uint8_t { kLocal, kControl, kLls, kDram };
 
     std::string text; ///< as given
@@ -47,6 +50,7 @@ struct InjectedFault {
     std::uint64_t count = 1;
     std::uint64_t seed = 0;
     std::uint64_t every = 1;
+    unsigned percent = 10;
     Cycle at = 0;
     Cycle duration = kNever;
 
@@ -87,6 +91,7 @@ class FaultInjector final : public FaultHooks {
     bool drops_dma(std::uint32_t pe, bool out, Cycle now, std::uint64_t bytes) override;
     Cycle stuck_until(std::uint32_t pe, unsigned unit, Cycle now) override;
     std::uint64_t replays(Cycle now, std::uint64_t packets) override;
+    unsigned droop_percent(Cycle now) override;
 
   private:
     void flip(InjectedFault& fault, Cycle now);

@@ -24,8 +24,8 @@ namespace talus::sim {
 /// A unit that runs at `step` of the device's `full` clock skips clocks: it takes full / step as
 /// many.
 struct UnitClock {
-    std::uint32_t full = 1;
-    std::uint32_t step = 1;
+    std::uint64_t full = 1;
+    std::uint64_t step = 1;
 };
 
 /// What a PE asks of the SoC that owns its harts. Both may be called from within custom() and from

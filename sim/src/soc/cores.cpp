@@ -191,7 +191,16 @@ void Cores::reset() {
 }
 
 UnitClock Cores::unit_clock(Cycle now) {
-    return governor_ != nullptr ? governor_->clock(now) : UnitClock{};
+    UnitClock clock = governor_ != nullptr ? governor_->clock(now) : UnitClock{};
+    if (FaultHooks* faults = fabric_.fault_hooks(); faults != nullptr) {
+        const unsigned droop = faults->droop_percent(now);
+        if (droop != droop_ && droop != 0) {
+            diagnostics_.reported(fmt::format("clock droop: the PEs' units lose {} %", droop));
+        }
+        droop_ = droop;
+        clock = {clock.full * 100, clock.step * (100 - droop)};
+    }
+    return clock;
 }
 
 std::string Cores::name(HartId hart) const {

@@ -206,6 +206,7 @@ class Cores final : public HartPort,
     unsigned trap_reports_ = 0;
     unsigned incoherence_reports_ = 0;
     ClockGovernor* governor_ = nullptr;
+    unsigned droop_ = 0;                        ///< per cent, as the detector last saw it
     std::vector<std::uint64_t> retired_before_; ///< per hart: up to its last reset
 };
 

@@ -6,6 +6,9 @@
 
 #include "core/config.hpp"
 #include "debug/fault_injector.hpp"
+#include "soc/cores.hpp"
+#include "soc/device.hpp"
+#include "talus/hw/address_map.h"
 
 namespace {
 
@@ -32,11 +35,46 @@ TEST(FaultSpec, TakesWhatTheHeaderDescribes) {
     EXPECT_TRUE(parse("dma-drop:pe=0.0:dir=out").out);
     EXPECT_EQ(parse("link:every=10").every, 10u);
     EXPECT_EQ(parse("link").duration, kNever);
+    EXPECT_EQ(parse("droop").percent, 10u);
+    EXPECT_EQ(parse("droop:percent=99:for=7").duration, 7u);
+}
+
+TEST(FaultInjector, ADroopSlowsTheUnitsWhileItLastsAndIsDetectedOnce) {
+    Diagnostics diagnostics;
+    diagnostics.set_quiet(true);
+    DeviceOptions options;
+    options.config = Config::load(TALUS_TEST_CONFIG);
+    options.rom.resize(TALUS_ROM_SIZE);
+    Device device(std::move(options), diagnostics);
+    const DeviceParts parts = device.parts();
+    FaultInjector injector(parts);
+    diagnostics.set_detection_listener([&](std::string_view what) { injector.notice(0, what); });
+    parts.fabric.set_fault_hooks(&injector);
+    injector.add(parse("droop:percent=20:at=1000:for=500"));
+    const auto share = [&](Cycle now) {
+        const UnitClock clock = parts.cores.unit_clock(now);
+        return static_cast<double>(clock.step) / static_cast<double>(clock.full);
+    };
+    EXPECT_EQ(share(999), 1.0);
+    EXPECT_TRUE(injector.faults()[0].effects.empty());
+    EXPECT_DOUBLE_EQ(share(1000), 0.8);
+    EXPECT_DOUBLE_EQ(share(1499), 0.8);
+    EXPECT_EQ(share(1500), 1.0);
+    injector.add(parse("droop:percent=50:at=2000"));
+    injector.add(parse("droop:percent=30:at=2000"));
+    EXPECT_DOUBLE_EQ(share(9000), 0.5); // the worst one counts
+    ASSERT_EQ(injector.faults()[0].noticed.size(), 2u);
+    EXPECT_NE(injector.faults()[0].noticed[0].text.find("20 %"), std::string::npos);
+    parts.fabric.set_fault_hooks(nullptr);
 }
 
 TEST(FaultSpec, SaysWhatIsWrong) {
     const std::pair<const char*, const char*> cases[] = {
         {"", "none of flip"},
+        {"droop:pe=0.0", "does not belong"},
+        {"droop:percent=0", "1 to 99"},
+        {"droop:percent=100", "1 to 99"},
+        {"link:percent=5", "does not belong"},
         {"flop", "\"flop\" is none of"},
         {"flip", "memory="},
         {"flip:memory=cache", "memory="},
