@@ -34,10 +34,10 @@ LastLevelCache::LastLevelCache(const SramConfig& sram, std::uint64_t bytes)
         return;
     }
     sets_ = cache / (slices_ * ways_ * line_bytes_);
-    if (line_bytes_ > 16 * kSector || !std::has_single_bit(sets_)) {
+    if (line_bytes_ > 16 * kSector || sets_ == 0) {
         throw std::invalid_argument(
-            "sram: what scratch_bytes leaves must be a power of two of sets of llc_ways lines of "
-            "slice_interleave_bytes (at most 1024) in each slice");
+            "sram: what scratch_bytes leaves must be a set of llc_ways lines of "
+            "slice_interleave_bytes (at most 1024) in each slice, or more");
     }
     lines_.resize(slices_ * sets_ * ways_);
     open_.resize(slices_);
@@ -45,9 +45,9 @@ LastLevelCache::LastLevelCache(const SramConfig& sram, std::uint64_t bytes)
 
 LastLevelCache::Line* LastLevelCache::set_of(std::uint64_t block, std::uint32_t& slice) {
     slice = static_cast<std::uint32_t>(sram_slice(block, slices_, hash_));
-    const std::uint64_t set =
-        (std::has_single_bit(slices_) ? block >> std::countr_zero(slices_) : block / slices_) &
-        (sets_ - 1);
+    const std::uint64_t row =
+        std::has_single_bit(slices_) ? block >> std::countr_zero(slices_) : block / slices_;
+    const std::uint64_t set = std::has_single_bit(sets_) ? row & (sets_ - 1) : row % sets_;
     return &lines_[(slice * sets_ + set) * ways_];
 }
 
@@ -199,8 +199,8 @@ void LastLevelCache::discard(std::uint64_t offset, std::uint64_t bytes) {
             counters_.discarded += static_cast<unsigned>(
                 std::popcount(static_cast<std::uint16_t>(line->dirty & mask)));
             line->dirty = static_cast<std::uint16_t>(line->dirty & ~mask);
-            if (line->dirty == 0) {
-                line->used = 0;
+            if (line->dirty == 0 && (line->valid & ~mask) == 0) {
+                line->used = 0; // nothing else is in it
             }
         }
         sector = next;

@@ -75,7 +75,7 @@ class LastLevelCache {
     const Range& fetched(std::uint32_t fill) const { return fills_[fill].fetch; }
 
     /// Nobody needs the contents any more: sectors wholly within the range are clean from here on,
-    /// and their line is replaced next.
+    /// and a line that holds nothing else is replaced next.
     void discard(std::uint64_t offset, std::uint64_t bytes);
 
     /// Lines of a range are dropped, whatever they hold: the memory itself was given up.
@@ -114,7 +114,7 @@ class LastLevelCache {
 
     std::uint64_t line_bytes_;
     std::uint64_t slices_;
-    std::uint64_t sets_ = 0; ///< per slice, a power of two
+    std::uint64_t sets_ = 0; ///< per slice
     std::uint32_t ways_ = 1;
     std::uint32_t misses_per_slice_;
     bool hash_;

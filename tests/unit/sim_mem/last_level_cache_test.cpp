@@ -142,6 +142,20 @@ TEST(LastLevelCache, AgreesWithAList) {
     EXPECT_EQ(cache.counters().passed, 0u);
 }
 
+// The shared SRAM is split at a granularity of 32 MB, anywhere.
+TEST(LastLevelCache, EverySplitWorks) {
+    for (std::uint64_t mib = 32; mib <= 224; mib += 32) {
+        SramConfig sram = Config::load(TALUS_CONFIG_FILE).sram;
+        sram.scratch_bytes = sram.bytes - (mib << 20);
+        LastLevelCache cache(sram, std::uint64_t{1} << 30);
+        const std::uint64_t lines = (mib << 20) / kLine;
+        for (std::uint64_t access = 0; access < 2 * lines; ++access) {
+            touch(cache, access % lines);
+        }
+        EXPECT_EQ(cache.counters().hits, lines) << mib << " MiB hold as much";
+    }
+}
+
 TEST(LastLevelCache, WritesBackWhatWasWrittenAndNoMore) {
     LastLevelCache cache(one_slice(1, 1), std::uint64_t{1} << 20);
     cache.access({0, 64}, Use::kWrite);
