@@ -77,6 +77,8 @@ void check(const Config& c, const std::string& file) {
             "dram.bytes is above what channels, ranks, banks, rows and columns hold (with ecc, an "
             "eighth of it is check bits)");
     require(power_of_two(c.pcie.completion_bytes), "pcie.completion_bytes must be a power of two");
+    require(power_of_two(c.pcie.max_payload_bytes),
+            "pcie.max_payload_bytes must be a power of two");
     require(power_of_two(c.hart.icache_bytes), "hart.icache_bytes must be a power of two");
     require(c.local.bytes == 0x60000, "local.bytes must be 393216: the address map fixes it");
     require(c.fi.request_bytes % 64 == 0, "fi.request_bytes must be a multiple of 64");

@@ -180,6 +180,7 @@ namespace talus::sim {
     X(gigabytes_per_second, f64, 0.001, 10000)                                                     \
     X(block_encoding, flag, 0, 1)                                                                  \
     X(packet_overhead, flag, 0, 1)                                                                 \
+    X(max_payload_bytes, u32, 128, 512)                                                            \
     X(completion_bytes, u32, 64, 4096)                                                             \
     X(tags, u32, 0, 256)                                                                           \
     X(posted_header_credits, u32, 0, 65536)                                                        \

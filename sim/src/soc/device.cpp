@@ -33,10 +33,10 @@ talus_status_page* status_page(SharedBarMemory& memory) {
 }
 
 /// Reserved encodings, and payloads above what Device Capabilities offers, act as the largest.
-PcieSizes pcie_sizes(std::uint16_t device_control) {
+PcieSizes pcie_sizes(std::uint16_t device_control, std::uint32_t max_payload) {
     const unsigned payload = (device_control & PCI_EXP_DEVCTL_PAYLOAD) >> 5;
     const unsigned request = (device_control & PCI_EXP_DEVCTL_READRQ) >> 12;
-    return {128u << std::min(payload, 2u), 128u << std::min(request, 5u),
+    return {std::min(128u << std::min(payload, 2u), max_payload), 128u << std::min(request, 5u),
             (device_control & PCI_EXP_DEVCTL_EXT_TAG) != 0};
 }
 
@@ -451,7 +451,8 @@ bool Device::apply(const HostWrite& write) {
     case HostWrite::Kind::kController:
         if (write.index == CTRL_ENABLE) {
             align_for_admission();
-            link_.set_sizes(pcie_sizes(host_->device_control()));
+            link_.set_sizes(
+                pcie_sizes(host_->device_control(), options_.config.pcie.max_payload_bytes));
         }
         return host_interface_.admit_controller(events_.now(), write.index, write.value);
     case HostWrite::Kind::kSqTail:

@@ -6,6 +6,11 @@ import subprocess
 import time
 
 
+# Packet sizes and tags are the host's choice, a guest's kernel makes another than the driver does by itself, and
+# cycles are to be compared: what every host grants.
+LINK = ["--set", "pcie.max_payload_bytes=128", "--set", "pcie.tags=32"]
+
+
 class Simulator:
     def __init__(self, build, folder):
         os.makedirs(folder, exist_ok=True)
@@ -16,7 +21,7 @@ class Simulator:
         self._stderr = open(os.path.join(folder, "simulator.err"), "wb")
         self._process = subprocess.Popen(
             [os.path.join(build, "bin", "talus-sim"), "--socket", self.socket, "--uart", self.uart,
-             "--log", self.log, "--verbose"],
+             "--log", self.log, "--verbose", *LINK],
             stdout=subprocess.PIPE, stderr=self._stderr)
         self._await_readiness(60)
 
