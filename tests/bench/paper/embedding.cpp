@@ -9,24 +9,11 @@
 #include "kernels/common/device_images.hpp"
 #include "kernels/common/registry.hpp"
 #include "kernels/tbe/op.hpp"
+#include "operator.hpp"
 
 namespace talus::paper {
 
-namespace {
-
 using namespace kernels;
-
-void check(Status status, const Diagnostic& diagnostic) {
-    if (status != Status::kOk) {
-        throw std::runtime_error(diagnostic.text);
-    }
-}
-
-void* pointer_of(std::uint64_t address) {
-    return reinterpret_cast<void*>(address); // NOLINT(performance-no-int-to-ptr)
-}
-
-} // namespace
 
 EmbeddingResult run_embedding(const Embedding& embedding, const Settings& settings) {
     Card card(settings);

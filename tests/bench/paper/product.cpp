@@ -11,6 +11,7 @@
 #include "kernels/common/element.hpp"
 #include "kernels/common/registry.hpp"
 #include "kernels/fc/op.hpp"
+#include "operator.hpp"
 
 namespace talus::paper {
 
@@ -37,16 +38,6 @@ std::uint16_t reference(const std::uint16_t* x, const std::uint16_t* w, std::int
         sum = std::fma(half_to_float(x[i]), half_to_float(w[i]), sum);
     }
     return float_to_half(sum);
-}
-
-void check(Status status, const Diagnostic& diagnostic) {
-    if (status != Status::kOk) {
-        throw std::runtime_error(diagnostic.text);
-    }
-}
-
-void* pointer_of(std::uint64_t address) {
-    return reinterpret_cast<void*>(address); // NOLINT(performance-no-int-to-ptr)
 }
 
 } // namespace

@@ -10,6 +10,7 @@
 #include "kernels/common/element.hpp"
 #include "kernels/common/registry.hpp"
 #include "kernels/fc_int8/op.hpp"
+#include "operator.hpp"
 #include "product.hpp"
 
 namespace talus::paper {
@@ -17,16 +18,6 @@ namespace talus::paper {
 namespace {
 
 using namespace kernels;
-
-void check(Status status, const Diagnostic& diagnostic) {
-    if (status != Status::kOk) {
-        throw std::runtime_error(diagnostic.text);
-    }
-}
-
-void* pointer_of(std::uint64_t address) {
-    return reinterpret_cast<void*>(address); // NOLINT(performance-no-int-to-ptr)
-}
 
 /// The operator's reference for one element.
 double reference(const Node& node, const std::vector<std::uint16_t>& x, std::int64_t row,
