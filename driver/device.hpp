@@ -163,6 +163,7 @@ class IoQueue {
     void destroy(); // admin_mutex_ held
     void require_usable();
     void abort_pending(); // admin_mutex_ held
+    std::uint64_t abort_timeout_us();
     talus_sqe encode(const talus_drv_command& command) const;
     void drain(std::span<talus_drv_completion> completions, std::size_t& count);
     void copy_and_wait(const talus_drv_copy& copy, std::uint32_t opcode);

@@ -20,8 +20,9 @@ namespace {
 constexpr std::uint64_t kPage = IovaSpace::kPage;
 constexpr std::uint64_t kBounceBytes = std::uint64_t{4} << 20;
 // A simulator that admits host writes only while it rests does not hear of an abort while a kernel
-// spins; then a reset, which it always hears, is the way out.
+// spins; then a reset, which it always hears, is the way out. A free-running one does hear.
 constexpr std::uint64_t kAbortTimeoutUs = 40'000;
+constexpr std::uint64_t kFreeAbortTimeoutUs = 1'000'000;
 constexpr int kAbortRounds = 4;
 constexpr std::uint8_t kDataDomain = 1; // as in device.cpp
 
@@ -75,6 +76,10 @@ void IoQueue::create() {
     device_.admin_locked(command, "CREATE_QUEUE");
 }
 
+std::uint64_t IoQueue::abort_timeout_us() {
+    return device_.registers_.status().free_running != 0 ? kFreeAbortTimeoutUs : kAbortTimeoutUs;
+}
+
 void IoQueue::abort_pending() {
     for (const std::uint16_t cid : pair_->pending()) {
         talus_sqe abort{};
@@ -82,9 +87,9 @@ void IoQueue::abort_pending() {
         abort.u.buffer.qid = static_cast<std::uint16_t>(qid());
         abort.u.buffer.cid = cid;
         try {
-            device_.admin_locked(abort, "ABORT", kAbortTimeoutUs);
+            device_.admin_locked(abort, "ABORT", abort_timeout_us());
         } catch (const Error& error) {
-            // It completed meanwhile, or it can't be aborted; deleting the queue waits for it.
+            // It completed meanwhile, or it can't be aborted.
             if (error.status() != TALUS_DRV_COMMAND_FAILED)
                 throw;
         }
@@ -92,10 +97,11 @@ void IoQueue::abort_pending() {
 }
 
 void IoQueue::destroy() {
-    abort_pending();
+    abort_pending(); // hears within a limit of its own whether the device listens at all
     talus_sqe command{};
     command.opcode = TALUS_ADMIN_DELETE_QUEUE;
     command.u.buffer.qid = static_cast<std::uint16_t>(qid());
+    command.u.buffer.cid = TALUS_DELETE_ABORT; // with what the device had not yet fetched by now
     device_.admin_locked(command, "DELETE_QUEUE");
     if (event_.valid())
         device_.transport_->irq_set(qid(), -1);
@@ -121,7 +127,7 @@ talus_drv_recovery IoQueue::recover() {
                     abort_pending();
                     try {
                         device_.waiter_.until(complete, "the aborted commands",
-                                              kAbortTimeoutUs / kAbortRounds);
+                                              abort_timeout_us() / kAbortRounds);
                     } catch (const Error& error) {
                         if (error.status() != TALUS_DRV_TIMEOUT || round == kAbortRounds)
                             throw;

@@ -23,6 +23,8 @@ constexpr milliseconds kLongestNap{20};
 constexpr milliseconds kLateInterrupt{2};
 // A parked device gets this much wall time to notice our write before we step it with reads.
 constexpr milliseconds kParkedGrace{250};
+// A free-running device is late only if it is so by the wall clock too, as far as this.
+constexpr std::uint64_t kFreeFloorUs = 1'000'000;
 
 std::uint64_t device_clocks(std::uint64_t microseconds_, std::uint32_t clock_khz) {
     const std::uint64_t khz = clock_khz != 0 ? clock_khz : 1000000;
@@ -37,8 +39,11 @@ void Waiter::until(const std::function<bool()>& done, const std::string& what,
     if (done())
         return;
     talus_status_page status = registers_.status();
-    Watch watch(device_clocks(timeout_us, status.clock_khz), status.device_clock, WallClock::now());
     const auto began = WallClock::now();
+    const auto earliest = status.free_running != 0
+                              ? began + microseconds(std::min(timeout_us, kFreeFloorUs))
+                              : WallClock::time_point::min();
+    Watch watch(device_clocks(timeout_us, status.clock_khz), status.device_clock, began, earliest);
     bool stepping = false;
     microseconds nap{20};
     for (unsigned round = 0;; ++round) {

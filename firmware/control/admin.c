@@ -153,7 +153,7 @@ static enum progress handle_delete(struct control* control, struct queue* queue,
     const struct talus_sqe_buffer* buffer = &command->sqe.u.buffer;
     struct queue* target = active_queue(control, buffer->qid);
     (void)queue;
-    if (buffer->iova != 0 || buffer->bytes != 0 || buffer->cid != 0 ||
+    if (buffer->iova != 0 || buffer->bytes != 0 || buffer->cid > TALUS_DELETE_ABORT ||
         !command_words_zero(buffer->reserved, 5))
         return command_refuse(outcome, TALUS_BAD_FIELD);
     if (target == 0)
@@ -161,6 +161,8 @@ static enum progress handle_delete(struct control* control, struct queue* queue,
     /* The deletion completes when the queue's commands have; the admin queue goes on meanwhile, so
      * that an abort can follow. */
     queues_delete(control, target, command);
+    if (buffer->cid == TALUS_DELETE_ABORT)
+        queues_abort_all(control, target);
     return PROGRESS_DETACHED;
 }
 

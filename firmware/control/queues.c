@@ -285,6 +285,17 @@ void queues_delete(struct control* control, struct queue* queue, const struct co
     ++control->queues.leaving_count;
 }
 
+/* What has begun: a command that moves data goes on to its end. */
+static bool abort_current(struct control* control, struct queue* queue) {
+    struct queues* queues = &control->queues;
+    if (queue->phase == PHASE_WAITING) {
+        command_at(queues, queue->current)->verdict = TALUS_ABORTED;
+        queues->resource_freed = true;
+        return true;
+    }
+    return launch_abort(control, queue);
+}
+
 bool queues_abort(struct control* control, struct queue* queue, uint16_t cid) {
     struct queues* queues = &control->queues;
     for (uint16_t i = queue->head; i != NO_COMMAND; i = command_at(queues, i)->next) {
@@ -295,12 +306,14 @@ bool queues_abort(struct control* control, struct queue* queue, uint16_t cid) {
     }
     if (queue->current == NO_COMMAND || command_at(queues, queue->current)->sqe.cid != cid)
         return false;
-    if (queue->phase == PHASE_WAITING) {
-        command_at(queues, queue->current)->verdict = TALUS_ABORTED;
-        queues->resource_freed = true;
-        return true;
-    }
-    return launch_abort(control, queue);
+    return abort_current(control, queue);
+}
+
+void queues_abort_all(struct control* control, struct queue* queue) {
+    for (uint16_t i = queue->head; i != NO_COMMAND; i = command_at(&control->queues, i)->next)
+        command_at(&control->queues, i)->verdict = TALUS_ABORTED;
+    if (queue->current != NO_COMMAND)
+        abort_current(control, queue);
 }
 
 void queues_drop_all(struct control* control) {

@@ -127,6 +127,9 @@ void queues_delete(struct control* control, struct queue* queue, const struct co
 /* Aborts a command that waits or runs; false if the queue holds none of that id that could be. */
 bool queues_abort(struct control* control, struct queue* queue, uint16_t cid);
 
+/* The same for everything that the queue holds. */
+void queues_abort_all(struct control* control, struct queue* queue);
+
 /* Stops and forgets every queue; nothing completes. Running jobs and transfers are the caller's. */
 void queues_drop_all(struct control* control);
 

@@ -13,7 +13,7 @@
 #define TALUS_ADMIN_OPCODES(X)                                                                     \
     X(TALUS_ADMIN_IDENTIFY, 0x06, "writes struct talus_identify to host memory")                   \
     X(TALUS_ADMIN_CREATE_QUEUE, 0x01, "creates an I/O queue pair")                                 \
-    X(TALUS_ADMIN_DELETE_QUEUE, 0x02, "deletes an I/O queue pair; waits for its commands")         \
+    X(TALUS_ADMIN_DELETE_QUEUE, 0x02, "deletes an I/O queue pair; ends or awaits its commands")    \
     X(TALUS_ADMIN_SET_SHADOW, 0x7c, "sets the shadow doorbell and event index pages")              \
     X(TALUS_ADMIN_SET_WINDOW, 0x20, "opens or closes a host window of a domain")                   \
     X(TALUS_ADMIN_GET_FAULT, 0x21, "writes the queue's last struct talus_fault_record")            \
@@ -69,10 +69,12 @@ struct talus_sqe_set_window {
 struct talus_sqe_buffer { /* IDENTIFY, GET_FAULT: where to write */
     uint64_t iova;
     uint32_t bytes;
-    uint16_t qid; /* GET_FAULT, ABORT: the queue */
-    uint16_t cid; /* ABORT: the command */
+    uint16_t qid; /* GET_FAULT, ABORT, DELETE_QUEUE: the queue */
+    uint16_t cid; /* ABORT: the command; DELETE_QUEUE: TALUS_DELETE_* */
     uint64_t reserved[5];
 };
+#define TALUS_DELETE_AWAIT 0u /* what the queue holds executes first */
+#define TALUS_DELETE_ABORT 1u /* it is aborted as by ABORT, and what the device has yet to fetch refused */
 
 /* COPY: host side is one range, or with TALUS_COPY_SGL a list of talus_sgl_entry in host memory. */
 #define TALUS_COPY_H2D 0u

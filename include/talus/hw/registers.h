@@ -72,7 +72,7 @@ struct talus_status_page {
     uint64_t commands_done; /* completions posted since reset */
     uint64_t log_written;   /* copy of talus_log_header.written */
     uint32_t held;          /* simulator: 1 = a debugger holds the device; its clock stands still */
-    uint32_t reserved;
+    uint32_t free_running;  /* simulator: 1 = its clock goes on without regard to the host's (a hint) */
     uint64_t energy_uj;     /* microjoules that work has cost since reset, beyond idle power */
     uint32_t unit_clock_khz; /* step at which the PEs' units run; clock_khz: the full one */
     uint32_t clock_reason;  /* why it is what it is: TALUS_CLOCK_* */

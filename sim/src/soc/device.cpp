@@ -86,6 +86,9 @@ Device::Device(DeviceOptions options, Diagnostics& diagnostics)
         options_.free_host_clock = true;
         replay_ = std::make_unique<AdmissionReplay>(options_.replay);
     }
+    if (options_.free_host_clock) {
+        host_interface_.set_free_running();
+    }
     if (!options_.trace_path.empty()) {
         start_trace();
     }

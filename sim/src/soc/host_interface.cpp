@@ -83,6 +83,7 @@ void HostInterface::reset_snapshot(bool fundamental) {
         *page_ = {};
         page_->clock_khz = clock_khz_;
         page_->held = held_;
+        page_->free_running = free_running_;
         std::atomic_ref(page_->reset_epoch).store(epoch);
     }
 }
@@ -178,6 +179,7 @@ void HostInterface::checkpoint(Checkpoint& state) {
     state.bytes(&page, sizeof page);
     if (state.restoring()) {
         page.held = held_;
+        page.free_running = free_running_;
         *page_ = page;
         epoch_ = device_epoch_;
     }
@@ -187,6 +189,12 @@ void HostInterface::set_held(bool held) {
     const std::lock_guard lock(mutex_);
     held_ = held;
     std::atomic_ref(page_->held).store(held, std::memory_order_release);
+}
+
+void HostInterface::set_free_running() {
+    const std::lock_guard lock(mutex_);
+    free_running_ = 1;
+    std::atomic_ref(page_->free_running).store(1, std::memory_order_release);
 }
 
 void HostInterface::set_clock(Cycle now) {

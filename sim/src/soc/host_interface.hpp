@@ -52,6 +52,10 @@ class HostInterface final : public RegisterBlock {
 
     /// A debugger holds the device: said at once, whatever reset is under way.
     void set_held(bool held);
+
+    /// The clock goes on without regard to the host's (`--host-clock free`): drivers wait for the
+    /// host's clock too before they call something late.
+    void set_free_running();
     void set_clock(Cycle now);
     void set_parked(bool parked);
     void set_sensors(std::int32_t temperature_mc, std::uint32_t power_mw);
@@ -108,6 +112,7 @@ class HostInterface final : public RegisterBlock {
     std::uint64_t heartbeat_ = 0;
     std::uint64_t completions_ = 0;
     bool held_ = false; ///< under mutex_
+    std::uint32_t free_running_ = 0; ///< under mutex_
 };
 
 } // namespace talus::sim

@@ -119,6 +119,13 @@ TEST_F(Wait, GoneTransportEndsIt) {
 }
 
 } // namespace
+// A simulator whose clock runs on while the host is busy elsewhere is not late for that.
+TEST(Watch, IsNotLateBeforeTheWallClockSaysSo) {
+    Watch watch(1000, 0, kStart, kStart + milliseconds(40));
+    EXPECT_EQ(watch.observe(5000, kStart + milliseconds(39)), Verdict::kGoOn);
+    EXPECT_EQ(watch.observe(5001, kStart + milliseconds(40)), Verdict::kTimeout);
+}
+
 // A debugger may hold a device as long as it likes; from when it lets go the limit counts anew.
 TEST(Watch, AHeldDeviceDoesNotStandStill) {
     Watch watch(1000, 50, kStart);

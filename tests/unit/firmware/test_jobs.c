@@ -493,6 +493,41 @@ static void test_delete(void** state) {
     assert_int_equal(run(1, sqe_nop(8)), TALUS_OK);
 }
 
+/* A deletion that does not wait: what runs and waits is aborted, what moves data goes on to its end,
+ * and a command that was still under way is refused. */
+static void test_delete_aborts(void** state) {
+    (void)state;
+    create_queue(1);
+    struct talus_sqe batch[] = {sqe_copy(1), sqe_launch(2, 0, 0, 8, 8), sqe_nop(3)};
+    submit_batch(1, batch, 3);
+    struct talus_sqe remove = sqe_delete(1);
+    remove.u.buffer.cid = TALUS_DELETE_ABORT;
+    submit(TALUS_QUEUE_ADMIN, &remove);
+    struct talus_sqe late = sqe_nop(4);
+    submit(1, &late);
+    deliver();
+    assert_int_equal(completions(), 0);
+    finish_dma(0, TALUS_OK);
+    assert_completion(1, 1, TALUS_OK);
+    assert_completion(1, 2, TALUS_ABORTED);
+    assert_completion(1, 3, TALUS_ABORTED);
+    assert_completion(1, 4, TALUS_QUEUE_DELETED);
+    assert_completion(TALUS_QUEUE_ADMIN, 50, TALUS_OK);
+    create_queue(1);
+    struct talus_sqe hung = sqe_launch(5, 0, 0, 8, 8);
+    hung.flags = TALUS_SQE_BATCH_END;
+    submit(1, &hung);
+    deliver();
+    assert_int_equal(completions(), 0);
+    submit(TALUS_QUEUE_ADMIN, &remove);
+    deliver();
+    assert_completion(1, 5, TALUS_ABORTED);
+    assert_completion(TALUS_QUEUE_ADMIN, 50, TALUS_OK);
+    remove.u.buffer.cid = TALUS_DELETE_ABORT + 1;
+    create_queue(1);
+    assert_int_equal(run(TALUS_QUEUE_ADMIN, remove), TALUS_BAD_FIELD);
+}
+
 /* --- limits
  * ---------------------------------------------------------------------------------------------------
  */
@@ -620,6 +655,7 @@ int main(void) {
         cmocka_unit_test_setup(test_abort, boot_and_enable),
         cmocka_unit_test_setup(test_abort_queued, boot_and_enable),
         cmocka_unit_test_setup(test_delete, boot_and_enable),
+        cmocka_unit_test_setup(test_delete_aborts, boot_and_enable),
         cmocka_unit_test_setup(test_outbox_full, boot_and_enable),
         cmocka_unit_test_setup(test_replacement_comes_before_the_completion, boot_and_enable),
         cmocka_unit_test_setup(test_no_replacement_before_a_full_outbox, boot_and_enable),
