@@ -1,5 +1,6 @@
 #include "device.hpp"
 
+#include "daemon_transport.hpp"
 #include "error.hpp"
 
 #include "talus/hw/contract_hash.h"
@@ -92,12 +93,17 @@ std::unique_ptr<Device> Device::open(const OpenOptions& options) {
 
 Device::Device(std::unique_ptr<Transport> transport, const std::string& name,
                const OpenOptions& options)
-    : options_(options), name_(name), transport_(std::move(transport)), registers_(*transport_),
+    : options_(options), name_(name), transport_(std::move(transport)),
+      daemon_(transport_->daemon()), registers_(*transport_),
       waiter_(*transport_, registers_, name), doorbells_(*transport_),
       iova_(transport_->iova_ranges()),
       control_memory_(*transport_, iova_, options.share_fd, nullptr),
       data_memory_(*transport_, iova_, options.share_fd,
                    [this](const DmaRegion& arena, bool added) { window(arena, added); }) {
+    if (daemon_ != nullptr) {
+        join();
+        return;
+    }
     const auto identity = config_get<std::uint32_t>(*transport_, 0);
     if (identity != (TALUS_PCI_DEVICE_ID << 16 | TALUS_PCI_VENDOR_ID)) {
         char text[16];
@@ -134,7 +140,10 @@ Device::Device(std::unique_ptr<Transport> transport, const std::string& name,
 
 Device::~Device() {
     // The device stops reading and writing our memory before any of it is unmapped.
-    disable_pci();
+    if (daemon_ != nullptr)
+        daemon_->leave();
+    else
+        disable_pci();
     ready_ = false;
     queues_.clear();
 }
@@ -329,10 +338,12 @@ void Device::lose(const std::string& reason) {
 talus_cqe Device::admin(talus_sqe command, const char* what) {
     const std::lock_guard lock(admin_mutex_);
     require_ready();
-    return admin_locked(command, what);
+    return guard([&] { return admin_locked(command, what); });
 }
 
 talus_cqe Device::admin_locked(talus_sqe command, const char* what, std::uint64_t timeout_us) {
+    if (daemon_ != nullptr)
+        return daemon_->admin(command, {admin_data_.pointer, admin_data_.bytes});
     const std::uint64_t tag = 0;
     std::uint32_t cid = 0;
     if (admin_queue_->room() == 0)
@@ -361,6 +372,23 @@ talus_cqe Device::admin_locked(talus_sqe command, const char* what, std::uint64_
         throw Error(TALUS_DRV_COMMAND_FAILED, "device " + name_ + ": admin command " + what +
                                                   " failed: " + device_status_text(status));
     return answer->entry;
+}
+
+talus_fault_record Device::fault_record(std::uint32_t qid) {
+    talus_fault_record record{};
+    const std::lock_guard lock(admin_mutex_);
+    guard([&] {
+        require_ready();
+        std::memset(admin_data_.pointer, 0, sizeof record);
+        talus_sqe command{};
+        command.opcode = TALUS_ADMIN_GET_FAULT;
+        command.u.buffer.iova = admin_data_.iova;
+        command.u.buffer.bytes = sizeof record;
+        command.u.buffer.qid = static_cast<std::uint16_t>(qid);
+        admin_locked(command, "GET_FAULT");
+        std::memcpy(&record, admin_data_.pointer, sizeof record);
+    });
+    return record;
 }
 
 void Device::set_window(std::uint16_t index, std::uint64_t iova, std::uint64_t length) {
@@ -502,6 +530,8 @@ std::uint64_t Device::memory_allocate(talus_drv_memory memory, std::uint64_t byt
                     "device memory of " + std::to_string(bytes) + " bytes aligned to " +
                         std::to_string(alignment) +
                         ": the size must be above 0 and the alignment a power of two");
+    if (daemon_ != nullptr)
+        return guard([&] { return daemon_->memory_allocate(memory, bytes, alignment); });
     const std::lock_guard lock(memory_mutex_);
     RangeAllocator& ranges = allocator(memory);
     const auto address = ranges.allocate(bytes, alignment);
@@ -515,12 +545,16 @@ std::uint64_t Device::memory_allocate(talus_drv_memory memory, std::uint64_t byt
 }
 
 void Device::memory_free(std::uint64_t address) {
+    if (daemon_ != nullptr)
+        return guard([&] { daemon_->memory_free(address); });
     const std::lock_guard lock(memory_mutex_);
     if (!dram_.release(address) && !lls_.release(address))
         throw Error(TALUS_DRV_INVALID_ARGUMENT, "no allocation starts at the given device address");
 }
 
 void Device::memory_usage(talus_drv_memory memory, std::uint64_t& used, std::uint64_t& total) {
+    if (daemon_ != nullptr)
+        return guard([&] { daemon_->memory_usage(memory, used, total); });
     const std::lock_guard lock(memory_mutex_);
     const RangeAllocator& ranges = allocator(memory);
     used = ranges.used();
@@ -557,7 +591,9 @@ IoQueue* Device::create_queue(std::uint32_t entries, WaitBy wait_by) {
             });
         };
         std::uint32_t qid = 1;
-        while (taken(qid))
+        if (daemon_ != nullptr)
+            qid = daemon_->reserve_queue();
+        while (daemon_ == nullptr && taken(qid))
             ++qid;
         if (qid >= std::min(identity_.max_queues, TALUS_MAX_QUEUES))
             throw Error(TALUS_DRV_BUSY, "device " + name_ + ": every queue is in use");
@@ -602,6 +638,8 @@ void Device::destroy_queue(IoQueue* queue) {
 }
 
 talus_drv_rung Device::reset(std::string* reason) {
+    if (daemon_ != nullptr)
+        return reset_client(reason);
     talus_drv_rung rung = TALUS_DRV_RUNG_FLR;
     const auto go_on = [&](const std::string& why) {
         rung = TALUS_DRV_RUNG_FUNDAMENTAL;

@@ -9,6 +9,7 @@
 #include "wait.hpp"
 
 #include "talus/driver.h"
+#include "talus/hw/work.h"
 
 #include <array>
 #include <atomic>
@@ -35,7 +36,8 @@ struct OpenOptions {
 
 class IoQueue;
 
-/// Thread-safe; each IoQueue belongs to one thread at a time.
+/// Thread-safe; each IoQueue belongs to one thread at a time. Owns the device, or is a client of the
+/// talusd that does (device_client.cpp).
 class Device {
   public:
     /// Resolves, connects, boots. `options` as in talus_drv_open.
@@ -68,13 +70,23 @@ class Device {
 
     const OpenOptions& options() const { return options_; }
 
+    // For talusd, which lets others use the device.
+    Transport& transport() { return *transport_; }
+    Doorbells& doorbells() { return doorbells_; }
+    IovaSpace& iovas() { return iova_; }
+    const talus_identify& identity() const { return identity_; }
+    talus_status_page status() { return registers_.status(); }
+    /// One admin command, waited for. Throws COMMAND_FAILED with the device's reason.
+    talus_cqe admin(talus_sqe command, const char* what);
+    talus_fault_record fault_record(std::uint32_t qid);
+    void require_alive(); // throws DEVICE_LOST with the reason
+
   private:
     friend class IoQueue;
 
     // Runs `operation`, and remembers the device as lost if that is how it ends.
     template <typename Operation>
     auto guard(Operation&& operation);
-    void require_alive();
     void require_ready();
     void lose(const std::string& reason);
 
@@ -83,11 +95,11 @@ class Device {
     void disable_pci() noexcept;
     bool function_level_reset(); // false where the function can't
     void bring_up();             // admin queue, identify, shadow pages; holds admin_mutex_
+    void join();                 // the client of a talusd: what bring_up does for an owner
+    talus_drv_rung reset_client(std::string* reason);
     void identify();
     void accept_identity(const talus_identify& identity);
 
-    /// One admin command, waited for. Throws COMMAND_FAILED with the device's reason.
-    talus_cqe admin(talus_sqe command, const char* what);
     talus_cqe admin_locked(talus_sqe command, const char* what, std::uint64_t timeout_us = 0);
     void window(const DmaRegion& arena, bool added);
     void set_window(std::uint16_t index, std::uint64_t iova, std::uint64_t length);
@@ -97,6 +109,7 @@ class Device {
     OpenOptions options_;
     std::string name_;
     std::unique_ptr<Transport> transport_;
+    DaemonTransport* daemon_; // transport_, if another process owns the device; else null
     Registers registers_;
     Waiter waiter_;
     Doorbells doorbells_;
@@ -107,12 +120,14 @@ class Device {
     std::atomic<bool> lost_{false};
     std::mutex lost_mutex_;
     std::string lost_reason_;
+    std::string reset_reason_; // of talusd's latest reset; lost_mutex_
 
     std::mutex admin_mutex_; // admin queue, identity, queue ids, and the list of queues
     UniqueFd admin_event_;
     DmaBuffer admin_submission_;
     DmaBuffer admin_completion_;
     DmaBuffer admin_data_;
+    std::vector<std::byte> client_data_; // a client's admin_data_
     DmaBuffer shadow_pages_;
     std::unique_ptr<QueuePair> admin_queue_;
     talus_identify identity_{};

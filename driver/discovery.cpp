@@ -205,6 +205,11 @@ Target resolve_target(const std::string& name, const std::string& sysfs) {
     if (constexpr std::string_view kReplay = "replay:"; wanted.starts_with(kReplay))
         return {wanted, "replay", wanted.substr(kReplay.size())};
 
+    if (constexpr std::string_view kDaemon = "talusd"; wanted == kDaemon)
+        return {wanted, "talusd", ""};
+    else if (wanted.starts_with("talusd:"))
+        return {wanted, "talusd", wanted.substr(kDaemon.size() + 1)};
+
     if (const auto bdf = canonical_bdf(wanted)) {
         for (const FoundDevice& device : discover(sysfs))
             if (device.bdf == *bdf)
@@ -217,7 +222,7 @@ Target resolve_target(const std::string& name, const std::string& sysfs) {
         return {wanted, "vfio-user", wanted};
     throw Error(TALUS_DRV_NOT_FOUND,
                 "\"" + wanted + "\" is no device: neither a BDF (0000:03:00.0), " +
-                    "nor an existing vfio-user socket, nor \"sim\", nor replay:FILE");
+                    "nor an existing vfio-user socket, nor \"sim\", nor talusd, nor replay:FILE");
 }
 
 } // namespace talus::driver

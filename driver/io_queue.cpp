@@ -1,5 +1,6 @@
 // The part of device.hpp that is IoQueue.
 #include "device.hpp"
+#include "daemon_transport.hpp"
 #include "error.hpp"
 
 #include "talus/hw/pci.h"
@@ -74,6 +75,8 @@ void IoQueue::create() {
     command.u.create_queue.domain = kDataDomain;
     command.u.create_queue.irq_enable = event_.valid();
     device_.admin_locked(command, "CREATE_QUEUE");
+    if (device_.daemon_ != nullptr && event_.valid())
+        event_ = device_.daemon_->bell(qid());
 }
 
 std::uint64_t IoQueue::abort_timeout_us() {
@@ -154,10 +157,14 @@ talus_drv_recovery IoQueue::recover() {
 
 void IoQueue::require_usable() {
     device_.require_alive();
-    if (epoch_ != device_.epoch_)
+    if (epoch_ != device_.epoch_) {
+        const std::lock_guard lock(device_.lost_mutex_);
+        const std::string& why = device_.reset_reason_;
         throw Error(TALUS_DRV_DEVICE_LOST, "queue " + std::to_string(qid()) + " of device " +
-                                               device_.name_ +
-                                               " ended with the device's reset; create another");
+                                               device_.name_ + " ended with the device's reset" +
+                                               (why.empty() ? "" : " (" + why + ")") +
+                                               "; create another");
+    }
     if (!broken_.empty())
         throw Error(TALUS_DRV_PROTOCOL, broken_);
 }
@@ -361,21 +368,7 @@ void IoQueue::copy_out(void* destination, std::uint64_t device_address, std::uin
 
 talus_drv_fault IoQueue::fault() {
     require_usable();
-    talus_fault_record record{};
-    {
-        const std::lock_guard lock(device_.admin_mutex_);
-        device_.guard([&] {
-            device_.require_ready();
-            std::memset(device_.admin_data_.pointer, 0, sizeof record);
-            talus_sqe command{};
-            command.opcode = TALUS_ADMIN_GET_FAULT;
-            command.u.buffer.iova = device_.admin_data_.iova;
-            command.u.buffer.bytes = sizeof record;
-            command.u.buffer.qid = static_cast<std::uint16_t>(qid());
-            device_.admin_locked(command, "GET_FAULT");
-            std::memcpy(&record, device_.admin_data_.pointer, sizeof record);
-        });
-    }
+    const talus_fault_record record = device_.fault_record(qid());
     if (record.valid != TALUS_FAULT_VALID)
         throw Error(TALUS_DRV_NOT_FOUND,
                     "queue " + std::to_string(qid()) + " has no fault on record");

@@ -45,26 +45,29 @@ bool is_program(const fs::path& path) {
 
 } // namespace
 
-std::string find_simulator(const std::string& path) {
-    const char* variable = environment("TALUS_SIM");
+// `path`, or what the environment names, or beside this program or library, or in PATH.
+static std::string find_program(const std::string& name, const char* variable_name,
+                                const std::string& path, const std::string& what) {
+    const char* variable = environment(variable_name);
     if (!path.empty() || variable != nullptr) {
         std::string given = !path.empty() ? path : variable;
         if (is_program(given))
             return given;
         throw Error(TALUS_DRV_NOT_FOUND,
-                    given + " is not a program" + (path.empty() ? " (environment TALUS_SIM)" : ""));
+                    given + " is not a program" +
+                        (path.empty() ? std::string(" (environment ") + variable_name + ")" : ""));
     }
     // bin/ is beside lib/ or, with multiarch library folders, two levels above the library's
     // folder.
     std::vector<fs::path> candidates;
     for (const fs::path& folder : own_folders())
         for (const char* bin : {".", "../bin", "../../bin"})
-            candidates.push_back((folder / bin / "talus-sim").lexically_normal());
+            candidates.push_back((folder / bin / name).lexically_normal());
     if (const char* variable_path = environment("PATH")) {
         std::istringstream folders(variable_path);
         for (std::string folder; std::getline(folders, folder, ':');)
             if (!folder.empty())
-                candidates.push_back((fs::path(folder) / "talus-sim").lexically_normal());
+                candidates.push_back((fs::path(folder) / name).lexically_normal());
     }
     std::set<fs::path> searched;
     std::string list;
@@ -75,10 +78,17 @@ std::string find_simulator(const std::string& path) {
             return candidate.string();
         list += "\n  " + candidate.string();
     }
-    throw Error(TALUS_DRV_NOT_FOUND,
-                "the simulator's program talus-sim was not found; build it, or name it in the "
-                "environment variable TALUS_SIM. Searched:" +
-                    list);
+    throw Error(TALUS_DRV_NOT_FOUND, what + " " + name + " was not found; build it, or name it in the " +
+                                         "environment variable " + variable_name + ". Searched:" +
+                                         list);
+}
+
+std::string find_simulator(const std::string& path) {
+    return find_program("talus-sim", "TALUS_SIM", path, "the simulator's program");
+}
+
+std::string find_daemon() {
+    return find_program("talusd", "TALUSD", "", "the device's owner");
 }
 
 std::string find_firmware(const std::string& path) {

@@ -9,6 +9,9 @@ namespace talus::driver {
 /// library (build tree or installation), else PATH. Throws NOT_FOUND with the places it looked in.
 std::string find_simulator(const std::string& path);
 
+/// talusd: environment TALUSD, else as find_simulator.
+std::string find_daemon();
+
 /// The boot image: `path` if not empty, else environment TALUS_FIRMWARE, else
 /// lib/talus/firmware/talus.img beside this program or this library. Throws NOT_FOUND.
 std::string find_firmware(const std::string& path);

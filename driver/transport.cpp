@@ -1,5 +1,6 @@
 #include "transport.hpp"
 
+#include "daemon_transport.hpp"
 #include "error.hpp"
 #include "locate.hpp"
 #include "recording.hpp"
@@ -30,6 +31,11 @@ std::unique_ptr<Transport> open_replay(const Target& target, const TransportOpti
     return std::make_unique<ReplayTransport>(target.address);
 }
 
+std::unique_ptr<Transport> open_daemon(const Target& target, const TransportOptions&) {
+    return std::make_unique<DaemonTransport>(
+        target.address.empty() ? default_daemon_socket() : target.address, true);
+}
+
 // The transports of this driver. A new one is a line here and a class beside VfioUserTransport.
 struct TransportEntry {
     const char* name; // Target::transport
@@ -39,6 +45,7 @@ constexpr std::array kTransports = {
     TransportEntry{"vfio-user", open_vfio_user},
     TransportEntry{"vfio", open_vfio},
     TransportEntry{"replay", open_replay},
+    TransportEntry{"talusd", open_daemon},
 };
 
 } // namespace

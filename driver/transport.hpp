@@ -27,6 +27,8 @@ struct IovaRange {
     std::uint64_t end = 0;
 };
 
+class DaemonTransport;
+
 /// The operations that a transport offers. Thread-safe except for construction and destruction.
 /// Every operation throws Error{TALUS_DRV_DEVICE_LOST} once the device is gone, and never blocks
 /// for longer than the transport's own time-out. The destructor closes: device access to this
@@ -36,6 +38,9 @@ class Transport {
     virtual ~Transport() = default;
 
     virtual const char* kind() const = 0;
+
+    /// This very transport, where another process owns the device: no config space, no admin queue.
+    virtual DaemonTransport* daemon() { return nullptr; }
 
     // Config space. `offset` + size within 4 KiB.
     virtual void config_read(std::uint32_t offset, std::span<std::byte> data) = 0;
