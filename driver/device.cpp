@@ -256,7 +256,9 @@ void Device::bring_up() {
     waiter_.until([&] { return (status() & TALUS_STATUS_RDY) != 0; }, "the admin queue to start",
                   options_.boot_timeout_us);
     identify();
-    if (options_.shadow && (registers_.frozen(FROZEN_CAP) & TALUS_CAP_SHADOW) != 0) {
+    const std::uint32_t capabilities = registers_.frozen(FROZEN_CAP);
+    gzip_ = (capabilities & TALUS_CAP_GZIP) != 0;
+    if (options_.shadow && (capabilities & TALUS_CAP_SHADOW) != 0) {
         // In use on our side first: the device may look at the page as soon as it knows of it, and
         // must find this very command's tail there.
         doorbells_.use_shadow(reinterpret_cast<std::uint32_t*>(shadow_pages_.pointer),
@@ -480,6 +482,7 @@ talus_drv_device_info Device::info() {
         info.max_queue_entries = identity_.max_queue_entries;
         info.max_args_bytes = identity_.max_args_bytes;
         info.max_sgl = identity_.max_sgl;
+        info.gzip = gzip_ ? 1 : 0;
         info.shadow_doorbells = shadow_in_use_;
     }
     return info;

@@ -133,6 +133,7 @@ class Device {
     talus_identify identity_{};
     std::atomic<bool> ready_{false};
     bool shadow_in_use_ = false;
+    bool gzip_ = false; // copies may inflate
     std::atomic<std::uint32_t> epoch_{0}; // counts our resets; a queue of an older one is dead
     std::vector<std::unique_ptr<IoQueue>> queues_;
 

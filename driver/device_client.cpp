@@ -16,6 +16,7 @@ void Device::join() {
     client_data_.resize(IovaSpace::kPage);
     admin_data_ = {client_data_.data(), 0, client_data_.size()};
     accept_identity(daemon_->identity());
+    gzip_ = (registers_.frozen(FROZEN_CAP) & TALUS_CAP_GZIP) != 0;
     doorbells_.use_shadow(daemon_->shadow_tails(), daemon_->shadow_events());
     shadow_in_use_ = true;
     ready_ = true;

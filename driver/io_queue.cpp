@@ -1,6 +1,6 @@
 // The part of device.hpp that is IoQueue.
-#include "device.hpp"
 #include "daemon_transport.hpp"
+#include "device.hpp"
 #include "error.hpp"
 
 #include "talus/hw/pci.h"
@@ -173,8 +173,12 @@ void IoQueue::require_usable() {
 
 talus_sqe IoQueue::encode(const talus_drv_command& command) const {
     const talus_identify& identity = device_.identity_;
-    if (command.flags != 0)
-        throw invalid("command flags must be 0");
+    const bool gzip = (command.flags & TALUS_DRV_COMMAND_GZIP) != 0;
+    if ((command.flags & ~TALUS_DRV_COMMAND_GZIP) != 0 ||
+        (gzip && command.opcode != TALUS_DRV_COPY_H2D))
+        throw invalid("command flags " + std::to_string(command.flags) + " with opcode " +
+                      std::to_string(command.opcode) +
+                      ": only TALUS_DRV_COMMAND_GZIP, for copies to the device");
     talus_sqe entry{};
     switch (command.opcode) {
     case TALUS_DRV_NOP:
@@ -191,6 +195,11 @@ talus_sqe IoQueue::encode(const talus_drv_command& command) const {
             throw invalid("a scatter list of " + std::to_string(copy.sgl_count) +
                           " entries: the device takes " + std::to_string(identity.max_sgl) +
                           ", and none for copies within it");
+        if (gzip && !device_.gzip_)
+            throw Error(TALUS_DRV_UNSUPPORTED,
+                        "device " + device_.name_ + " has no GZIP engine; copy the data inflated");
+        if (gzip && copy.gzip_bytes == 0)
+            throw invalid("a gzip member of 0 bytes");
         const bool to_host = command.opcode == TALUS_DRV_COPY_D2H;
         entry.opcode = TALUS_IO_COPY;
         entry.u.copy.host = to_host ? copy.destination : copy.source;
@@ -198,8 +207,9 @@ talus_sqe IoQueue::encode(const talus_drv_command& command) const {
         entry.u.copy.bytes = copy.bytes;
         entry.u.copy.sgl_count = copy.sgl_count;
         const unsigned kind = within ? TALUS_COPY_D2D : to_host ? TALUS_COPY_D2H : TALUS_COPY_H2D;
-        entry.u.copy.kind =
-            static_cast<std::uint8_t>(kind | (copy.sgl_count != 0 ? TALUS_COPY_SGL : 0u));
+        entry.u.copy.kind = static_cast<std::uint8_t>(
+            kind | (copy.sgl_count != 0 ? TALUS_COPY_SGL : 0u) | (gzip ? TALUS_COPY_GZIP : 0u));
+        entry.u.copy.gzip_bytes = gzip ? copy.gzip_bytes : 0;
         return entry;
     }
     case TALUS_DRV_LAUNCH: {
@@ -348,7 +358,7 @@ void IoQueue::copy_in(std::uint64_t device_address, const void* source, std::uin
     for (std::uint64_t done = 0; done < bytes;) {
         const std::uint64_t part = std::min(bytes - done, kBounceBytes);
         std::memcpy(bounce().pointer, from + done, part);
-        copy_and_wait({bounce().iova, device_address + done, part, 0, 0}, TALUS_DRV_COPY_H2D);
+        copy_and_wait({bounce().iova, device_address + done, part, 0, 0, 0}, TALUS_DRV_COPY_H2D);
         done += part;
     }
 }
@@ -360,7 +370,7 @@ void IoQueue::copy_out(void* destination, std::uint64_t device_address, std::uin
     auto* to = static_cast<std::byte*>(destination);
     for (std::uint64_t done = 0; done < bytes;) {
         const std::uint64_t part = std::min(bytes - done, kBounceBytes);
-        copy_and_wait({device_address + done, bounce().iova, part, 0, 0}, TALUS_DRV_COPY_D2H);
+        copy_and_wait({device_address + done, bounce().iova, part, 0, 0, 0}, TALUS_DRV_COPY_D2H);
         std::memcpy(to + done, bounce().pointer, part);
         done += part;
     }

@@ -16,6 +16,8 @@ static const struct copy_rule kRules[] = {
     {TALUS_COPY_D2D, false, true},
     {TALUS_COPY_H2D | TALUS_COPY_SGL, true, false},
     {TALUS_COPY_D2H | TALUS_COPY_SGL, true, false},
+    {TALUS_COPY_H2D | TALUS_COPY_GZIP, false, false},
+    {TALUS_COPY_H2D | TALUS_COPY_SGL | TALUS_COPY_GZIP, true, false},
 };
 
 static const struct copy_rule* find_rule(uint8_t kind) {
@@ -28,10 +30,11 @@ static const struct copy_rule* find_rule(uint8_t kind) {
 
 static uint16_t check(const struct control* control, const struct talus_sqe_copy* copy) {
     const struct copy_rule* rule = find_rule(copy->kind);
+    const bool gzip = (copy->kind & TALUS_COPY_GZIP) != 0;
     if (rule == 0 || (copy->reserved0[0] | copy->reserved0[1] | copy->reserved0[2]) != 0 ||
-        !command_words_zero(copy->reserved, 3))
+        !command_words_zero(copy->reserved, 2) || (!gzip && copy->gzip_bytes != 0))
         return TALUS_BAD_FIELD;
-    if (copy->bytes == 0)
+    if (copy->bytes == 0 || (gzip && copy->gzip_bytes == 0))
         return TALUS_BAD_SIZE;
     if (rule->list ? copy->sgl_count == 0 || copy->sgl_count > TALUS_MAX_SGL : copy->sgl_count != 0)
         return TALUS_BAD_SIZE;
@@ -39,7 +42,8 @@ static uint16_t check(const struct control* control, const struct talus_sqe_copy
         return TALUS_DEVICE_ACCESS;
     if (rule->host_is_device && !command_memory_valid(control, copy->host, copy->bytes))
         return TALUS_DEVICE_ACCESS;
-    if (!rule->host_is_device && !rule->list && copy->host + (copy->bytes - 1) < copy->host)
+    const uint64_t host_bytes = gzip ? copy->gzip_bytes : copy->bytes;
+    if (!rule->host_is_device && !rule->list && copy->host + (host_bytes - 1) < copy->host)
         return TALUS_BAD_FIELD;
     return TALUS_OK;
 }
@@ -54,6 +58,7 @@ static enum progress handle_copy(struct control* control, struct queue* queue,
         .host = copy->host,
         .device = copy->device,
         .bytes = copy->bytes,
+        .gzip_bytes = copy->gzip_bytes,
         .sgl_count = copy->sgl_count,
         .kind = copy->kind,
         .domain = command->domain,
@@ -80,7 +85,10 @@ void copy_interrupt(struct control* control, unsigned channel) {
     struct queue* queue = &control->queues.queue[owner];
     const struct command* command = queues_current(control, queue);
     struct outcome outcome = {.status = status};
-    if (status == TALUS_OK && owner != TALUS_QUEUE_ADMIN)
-        outcome.result = command->sqe.u.copy.bytes;
+    if (status == TALUS_OK && owner != TALUS_QUEUE_ADMIN) {
+        const struct talus_sqe_copy* copy = &command->sqe.u.copy;
+        outcome.result =
+            (copy->kind & TALUS_COPY_GZIP) != 0 ? dma_written(&control->dma, channel) : copy->bytes;
+    }
     queues_finish(control, queue, &outcome);
 }

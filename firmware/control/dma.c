@@ -1,6 +1,7 @@
 #include "dma.h"
 
 #include "../common/mmio.h"
+#include "talus/hw/queue.h"
 
 static uint64_t channel_base(const struct dma* dma, unsigned channel) {
     return dma->base + (uint64_t)channel * DMA_STRIDE;
@@ -24,6 +25,8 @@ int dma_start(struct dma* dma, uint16_t owner, const struct dma_request* request
         mmio_write64(base + DMA_HOST, request->host);
         mmio_write64(base + DMA_DEVICE, request->device);
         mmio_write64(base + DMA_BYTES, request->bytes);
+        if ((request->kind & TALUS_COPY_GZIP) != 0)
+            mmio_write64(base + DMA_GZIP_BYTES, request->gzip_bytes);
         mmio_write32(base + DMA_SGL_COUNT, request->sgl_count);
         mmio_write32(base + DMA_KIND, request->kind);
         mmio_write32(base + DMA_DOMAIN, request->domain);
@@ -44,6 +47,10 @@ bool dma_finish(struct dma* dma, unsigned channel, uint16_t* owner, uint16_t* st
     dma->channel[channel].busy = false;
     dma->channel[channel].owner = DMA_NO_OWNER;
     return true;
+}
+
+uint64_t dma_written(const struct dma* dma, unsigned channel) {
+    return mmio_read64(channel_base(dma, channel) + DMA_WRITTEN);
 }
 
 void dma_orphan_all(struct dma* dma) {

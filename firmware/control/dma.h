@@ -14,6 +14,7 @@ struct dma_request {
     uint64_t host; /* IOVA of data or list; D2D: source device address */
     uint64_t device;
     uint64_t bytes;
+    uint64_t gzip_bytes; /* of the member; with TALUS_COPY_GZIP only */
     uint32_t sgl_count;
     uint32_t kind; /* TALUS_COPY_* */
     uint32_t domain;
@@ -35,6 +36,9 @@ int dma_start(struct dma* dma, uint16_t owner, const struct dma_request* request
 /* If the channel's transfer has finished: frees the channel, gives its owner and status, returns
  * true. */
 bool dma_finish(struct dma* dma, unsigned channel, uint16_t* owner, uint16_t* status);
+
+/* Bytes that the transfer that has just finished on `channel` has written. */
+uint64_t dma_written(const struct dma* dma, unsigned channel);
 
 /* The transfers in flight lose their owners; their ends will be ignored. */
 void dma_orphan_all(struct dma* dma);

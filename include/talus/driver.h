@@ -213,7 +213,7 @@ typedef struct talus_drv_device_info {
     uint32_t max_args_bytes;   /**< of a launch */
     uint32_t max_sgl;          /**< entries of a scatter list */
     uint32_t shadow_doorbells; /**< 1 = in use */
-    uint32_t reserved;
+    uint32_t gzip;             /**< 1 = TALUS_DRV_COMMAND_GZIP is understood */
     /** Page size of the host memory that the device reaches: 4096, or with the vfio transport 2 MiB
      *  or 1 GiB if the system has such pages to spare (vm.nr_hugepages). The smallest in use; 0
      *  before there is any. */
@@ -374,11 +374,13 @@ typedef enum talus_drv_opcode {
 typedef struct talus_drv_copy {
     uint64_t source;      /**< H2D: IOVA; D2H and D2D: device address */
     uint64_t destination; /**< H2D and D2D: device address; D2H: IOVA */
-    uint64_t bytes;       /**< > 0 */
+    uint64_t bytes;       /**< > 0; with TALUS_DRV_COMMAND_GZIP the room at the destination */
     /** 0: the host side is one range. Else the host side's IOVA names a list of this many
-     *  talus_drv_sgl_entry in host memory, whose bytes add up to `bytes`. Not for D2D. */
+     *  talus_drv_sgl_entry in host memory, whose bytes add up to `bytes` (or `gzip_bytes`). Not
+     *  for D2D. */
     uint32_t sgl_count;
     uint32_t reserved;
+    uint64_t gzip_bytes; /**< with TALUS_DRV_COMMAND_GZIP only: bytes of the member at the source */
 } talus_drv_copy;
 
 typedef struct talus_drv_sgl_entry {
@@ -402,9 +404,16 @@ typedef struct talus_drv_launch {
                         completed successfully; 0 = none */
 } talus_drv_launch;
 
+/** COPY_H2D: the source is one whole gzip member (RFC 1952) of copy.gzip_bytes, which the device
+ *  inflates to at most copy.bytes: the result tells how many. A damaged member fails with the
+ * device status TALUS_GZIP_DATA, one that inflates to more with TALUS_GZIP_ROOM; what the
+ * destination holds then is undefined, and nothing beyond it was written. Where info.gzip is 0:
+ * UNSUPPORTED. */
+#define TALUS_DRV_COMMAND_GZIP 1u
+
 typedef struct talus_drv_command {
     uint32_t opcode;    /**< talus_drv_opcode */
-    uint32_t flags;     /**< 0 */
+    uint32_t flags;     /**< TALUS_DRV_COMMAND_* */
     uint64_t user_data; /**< comes back in the completion */
     union {
         talus_drv_copy copy;
@@ -426,7 +435,8 @@ typedef struct talus_drv_completion {
 } talus_drv_completion;
 
 /** Submits `count` commands with one doorbell, all or none. Writes their command ids to `cids`
- *  unless it is NULL. Errors: QUEUE_FULL (nothing submitted), INVALID_ARGUMENT, DEVICE_LOST. */
+ *  unless it is NULL. Errors: QUEUE_FULL (nothing submitted), INVALID_ARGUMENT, UNSUPPORTED,
+ *  DEVICE_LOST. */
 TALUS_DRV_API TALUS_DRV_CHECK talus_drv_status talus_drv_submit(talus_drv_queue* queue,
                                                                 const talus_drv_command* commands,
                                                                 size_t count, uint32_t* cids);

@@ -111,7 +111,7 @@ talus_drv_command copy(talus_drv_opcode opcode, std::uint64_t source, std::uint6
                        std::uint64_t bytes) {
     talus_drv_command command{};
     command.opcode = static_cast<std::uint32_t>(opcode);
-    command.copy = {source, destination, bytes, 0, 0};
+    command.copy = {source, destination, bytes, 0, 0, 0};
     return command;
 }
 

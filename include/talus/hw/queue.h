@@ -80,15 +80,17 @@ struct talus_sqe_buffer { /* IDENTIFY, GET_FAULT: where to write */
 #define TALUS_COPY_H2D 0u
 #define TALUS_COPY_D2H 1u
 #define TALUS_COPY_D2D 2u
+#define TALUS_COPY_GZIP 0x40u /* H2D: the host side is one gzip member (RFC 1952), to be inflated */
 #define TALUS_COPY_SGL 0x80u
 struct talus_sqe_copy {
     uint64_t host;   /* IOVA of the data or of the list; D2D: source device address */
     uint64_t device; /* device address; D2D: destination */
-    uint64_t bytes;  /* all of it; > 0 */
+    uint64_t bytes;  /* all of it; > 0. TALUS_COPY_GZIP: room at `device` */
     uint32_t sgl_count;
-    uint8_t kind; /* TALUS_COPY_H2D, _D2H or _D2D, | TALUS_COPY_SGL */
+    uint8_t kind; /* TALUS_COPY_H2D, _D2H or _D2D, | TALUS_COPY_SGL, | TALUS_COPY_GZIP */
     uint8_t reserved0[3];
-    uint64_t reserved[3];
+    uint64_t gzip_bytes; /* TALUS_COPY_GZIP: of the whole member on the host side, > 0; else 0 */
+    uint64_t reserved[2];
 };
 struct talus_sgl_entry {
     uint64_t iova;
@@ -141,7 +143,7 @@ struct talus_cqe {
     uint64_t device_cycles; /* completion - admission of the doorbell; by the queue engine */
     uint32_t exec_cycles;   /* the command alone: end - start of its execution; by firmware */
     uint32_t detail;        /* LAUNCH: receipt by the control core -> first kernel instruction */
-    uint64_t result;        /* COPY: bytes; LAUNCH: the kernel's result word */
+    uint64_t result;        /* COPY: bytes that arrived; LAUNCH: the kernel's result word */
     uint16_t sq_head;       /* entries up to here are free again */
     uint16_t qid;
     uint16_t cid;

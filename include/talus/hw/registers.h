@@ -41,6 +41,7 @@ enum talus_frozen_register { TALUS_FROZEN_REGISTERS(TALUS_REGISTER_VALUE) FROZEN
 /* FROZEN_CAP */
 #define TALUS_CAP_SHADOW 0x00000001u    /* shadow doorbells are understood */
 #define TALUS_CAP_SIMULATED 0x00000002u /* this is a model, not silicon */
+#define TALUS_CAP_GZIP 0x00000004u      /* copies inflate gzip members: queue.h TALUS_COPY_GZIP */
 
 /* --- BAR0, controller registers (TALUS_BAR0_CONTROLLER) ------------------------------------------ */
 #define TALUS_CONTROLLER_REGISTERS(X)                                                              \
@@ -134,12 +135,14 @@ enum talus_intc_register { TALUS_INTC_REGISTERS(TALUS_REGISTER_VALUE) INTC_END =
 #define TALUS_DMA_REGISTERS(X)                                                                     \
     X(DMA_HOST, 0x00, 0, rw, "64: host IOVA, or of the scatter list; D2D: source device address")  \
     X(DMA_DEVICE, 0x08, 0, rw, "64: device address; D2D: destination")                             \
-    X(DMA_BYTES, 0x10, 0, rw, "64: bytes in all")                                                  \
+    X(DMA_BYTES, 0x10, 0, rw, "64: bytes in all; TALUS_COPY_GZIP: the most that may be written")   \
     X(DMA_SGL_COUNT, 0x18, 0, rw, "entries of the list when DMA_KIND has TALUS_COPY_SGL")          \
     X(DMA_KIND, 0x1c, 0, rw, "queue.h TALUS_COPY_*")                                               \
     X(DMA_DOMAIN, 0x20, 0, rw, "domain against whose windows host accesses are checked")           \
     X(DMA_START, 0x24, 0, wo, "1 starts")                                                          \
-    X(DMA_STATUS, 0x28, 0, ro, "bit 0 busy, bit 1 done, bits 31:16 status.h code")
+    X(DMA_STATUS, 0x28, 0, ro, "bit 0 busy, bit 1 done, bits 31:16 status.h code")                 \
+    X(DMA_GZIP_BYTES, 0x30, 0, rw, "64: bytes of the member when DMA_KIND has TALUS_COPY_GZIP")    \
+    X(DMA_WRITTEN, 0x38, 0, ro, "64: bytes that have reached their destination")
 enum talus_dma_register { TALUS_DMA_REGISTERS(TALUS_REGISTER_VALUE) DMA_END = 0x100 };
 #define TALUS_DMA_BUSY 1u
 #define TALUS_DMA_DONE 2u

@@ -166,6 +166,7 @@ int info(const Options& options) {
             {"lls_bytes", info.lls_bytes},
             {"local_memory_bytes", info.local_memory_bytes},
             {"shadow_doorbells", info.shadow_doorbells != 0},
+            {"gzip", info.gzip != 0},
         };
         fmt::print("{}\n", report.dump(2));
         return kExitOk;

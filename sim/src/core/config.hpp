@@ -188,7 +188,8 @@ namespace talus::sim {
     X(nonposted_header_credits, u32, 0, 65536)                                                     \
     X(credit_latency_ns, u32, 1, 1000000)                                                          \
     X(read_latency_ns, u32, 1, 1000000)                                                            \
-    X(write_latency_ns, u32, 1, 1000000)
+    X(write_latency_ns, u32, 1, 1000000)                                                           \
+    X(gzip_gigabytes_per_second, f64, 0, 10000)
 
 #define TALUS_CONFIG_DMA(X)                                                                        \
     X(chunk_bytes, u32, 64, 1 << 20)                                                               \

@@ -40,6 +40,11 @@ PcieSizes pcie_sizes(std::uint16_t device_control, std::uint32_t max_payload) {
             (device_control & PCI_EXP_DEVCTL_EXT_TAG) != 0};
 }
 
+std::uint32_t capabilities(const DeviceOptions& options) {
+    return TALUS_CAP_SIMULATED | (options.shadow ? TALUS_CAP_SHADOW : 0) |
+           (options.config.pcie.gzip_gigabytes_per_second > 0 ? TALUS_CAP_GZIP : 0);
+}
+
 } // namespace
 
 Device::Device(DeviceOptions options, Diagnostics& diagnostics)
@@ -49,9 +54,8 @@ Device::Device(DeviceOptions options, Diagnostics& diagnostics)
       fabric_(options_.config, events_, staging_memory_.fd()),
       cores_(options_.config, events_, fabric_, diagnostics_),
       clint_(events_, cores_, cores_.hart_count()), interrupts_(cores_),
-      host_interface_(interrupts_, TALUS_CAP_SIMULATED | (options_.shadow ? TALUS_CAP_SHADOW : 0),
-                      options_.config.device.generation, options_.config.device.clock_khz,
-                      status_page(registers_memory_)),
+      host_interface_(interrupts_, capabilities(options_), options_.config.device.generation,
+                      options_.config.device.clock_khz, status_page(registers_memory_)),
       link_(options_.config), queue_engine_(events_, diagnostics_, link_, interrupts_,
                                             host_interface_, windows_, fabric_.control_sram()),
       dma_(options_.config, events_, diagnostics_, link_, fabric_, interrupts_, windows_),

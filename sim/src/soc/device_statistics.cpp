@@ -59,6 +59,9 @@ void Device::write_statistics() {
                     {"pcie_credit_wait_clocks", link_.credit_wait_clocks()},
                     {"pcie_replayed_packets", link_.replayed_packets()},
                     {"dma_bytes", dma_.bytes_moved()},
+                    {"gzip_bytes_in", dma_.gzip_bytes_in()},
+                    {"gzip_bytes_out", dma_.gzip_bytes_out()},
+                    {"gzip_clocks", dma_.gzip_clocks()},
                     {"launches", grid_.launches()}};
     root["memory"] = {{"sram_read_bytes", fabric.sram_read_bytes},
                       {"sram_write_bytes", fabric.sram_write_bytes},

@@ -7,7 +7,7 @@ namespace talus::sim {
 namespace {
 
 constexpr unsigned direction(std::uint32_t kind) {
-    return kind & ~TALUS_COPY_SGL;
+    return kind & ~(TALUS_COPY_SGL | TALUS_COPY_GZIP);
 }
 
 std::uint16_t status_of(DmaStatus status) {
@@ -20,7 +20,12 @@ DmaEngines::DmaEngines(const Config& config, EventQueue& events, Diagnostics& di
                        PcieLink& link, Fabric& fabric, InterruptController& interrupts,
                        DomainWindows& windows)
     : config_(config), events_(events), diagnostics_(diagnostics), link_(link), fabric_(fabric),
-      interrupts_(interrupts), windows_(windows), unit_(events.add_unit(*this, "dma")) {}
+      interrupts_(interrupts), windows_(windows), unit_(events.add_unit(*this, "dma")) {
+    const double rate = config.pcie.gzip_gigabytes_per_second * 1e9;
+    if (rate > 0) {
+        gzip_ticks_per_byte_ = kTicks * static_cast<double>(config.device.clock_khz) * 1e3 / rate;
+    }
+}
 
 bool DmaEngines::busy() const {
     return std::any_of(channels_.begin(), channels_.end(),
@@ -34,6 +39,7 @@ void DmaEngines::reset() {
         channel.generation = generation;
     }
     chunks_ = {};
+    gzip_free_ = 0;
 }
 
 void DmaEngines::abort_host_copies(Cycle now) {
@@ -60,6 +66,12 @@ std::uint32_t DmaEngines::read32(Cycle, std::uint32_t offset) {
     case DMA_BYTES:
     case DMA_BYTES + 4:
         return read_half(channel.bytes, (offset & 4) != 0);
+    case DMA_GZIP_BYTES:
+    case DMA_GZIP_BYTES + 4:
+        return read_half(channel.gzip_bytes, (offset & 4) != 0);
+    case DMA_WRITTEN:
+    case DMA_WRITTEN + 4:
+        return read_half(channel.completed, (offset & 4) != 0);
     case DMA_SGL_COUNT:
         return channel.sgl_count;
     case DMA_KIND:
@@ -97,6 +109,10 @@ void DmaEngines::write32(Cycle now, std::uint32_t offset, std::uint32_t value) {
     case DMA_BYTES:
     case DMA_BYTES + 4:
         write_half(channel.bytes, (offset & 4) != 0, value);
+        break;
+    case DMA_GZIP_BYTES:
+    case DMA_GZIP_BYTES + 4:
+        write_half(channel.gzip_bytes, (offset & 4) != 0, value);
         break;
     case DMA_SGL_COUNT:
         channel.sgl_count = value;
@@ -136,15 +152,22 @@ void DmaEngines::start(Cycle now, unsigned index) {
     events_.schedule(now + config_.dma.startup_clocks, unit_, kBegin, index, channel.generation);
 }
 
+bool DmaEngines::supported(const Channel& channel) const {
+    const unsigned way = direction(channel.kind);
+    if (channel.inflates()) {
+        return way == TALUS_COPY_H2D && gzip_ticks_per_byte_ != 0;
+    }
+    return way < TALUS_COPY_D2D || (way == TALUS_COPY_D2D && (channel.kind & TALUS_COPY_SGL) == 0);
+}
+
 void DmaEngines::begin(Cycle now, unsigned index) {
     Channel& channel = channels_[index];
-    const unsigned way = direction(channel.kind);
     const bool scattered = (channel.kind & TALUS_COPY_SGL) != 0;
-    if (way > TALUS_COPY_D2D || (way == TALUS_COPY_D2D && scattered)) {
+    if (!supported(channel)) {
         finish(now, index, TALUS_BAD_FIELD);
         return;
     }
-    if (channel.bytes == 0 ||
+    if (channel.bytes == 0 || channel.source_bytes() == 0 ||
         (scattered && (channel.sgl_count == 0 || channel.sgl_count > TALUS_MAX_SGL))) {
         finish(now, index, TALUS_BAD_SIZE);
         return;
@@ -176,7 +199,7 @@ void DmaEngines::load_list(Cycle now, unsigned index) {
     for (const talus_sgl_entry& entry : channel.list) {
         sum += entry.bytes;
     }
-    if (sum != channel.bytes) {
+    if (sum != channel.source_bytes()) {
         finish(now, index, TALUS_BAD_SIZE);
         return;
     }
@@ -211,7 +234,7 @@ bool DmaEngines::check(const Channel& channel, std::uint16_t& status) const {
         return true;
     };
     if (channel.list.empty()) {
-        return range_ok(channel.host, channel.bytes);
+        return range_ok(channel.host, channel.source_bytes());
     }
     return std::all_of(channel.list.begin(), channel.list.end(), [&](const talus_sgl_entry& entry) {
         return entry.bytes == 0 || range_ok(entry.iova, entry.bytes);
@@ -224,18 +247,35 @@ Cycle DmaEngines::device_port(Channel& channel, Cycle from, std::uint64_t bytes)
     return channel.device_free;
 }
 
+std::uint64_t DmaEngines::take_slot(unsigned index) {
+    std::uint64_t slot = 0;
+    while (chunks_[index][slot].used) {
+        ++slot;
+    }
+    chunks_[index][slot].used = true;
+    return slot;
+}
+
 void DmaEngines::issue(Cycle now, unsigned index) {
     Channel& channel = channels_[index];
     std::uint16_t status = TALUS_OK;
-    if (channel.issued == 0 && !check(channel, status)) {
-        finish(now, index, status);
-        return;
+    if (channel.issued == 0) {
+        if (!check(channel, status)) {
+            finish(now, index, status);
+            return;
+        }
+        if (channel.inflates()) {
+            channel.inflation = std::make_unique<Inflation>(channel.bytes);
+        }
     }
+    unsigned& held = channel.inflation ? channel.inflation->reading : channel.in_flight;
+    const unsigned most = channel.inflation ? kGzipChunks : kChunksInFlight;
+    const std::uint64_t source_bytes = channel.source_bytes();
     const Requester engine = Requester::engine(index);
     const unsigned way = direction(channel.kind);
-    while (channel.issued < channel.bytes && channel.in_flight < kChunksInFlight) {
+    while (channel.issued < source_bytes && held < most) {
         std::uint64_t bytes =
-            std::min<std::uint64_t>(config_.dma.chunk_bytes, channel.bytes - channel.issued);
+            std::min<std::uint64_t>(config_.dma.chunk_bytes, source_bytes - channel.issued);
         std::uint64_t host = channel.host + channel.issued;
         if (!channel.list.empty()) {
             while (channel.list[channel.list_index].bytes == channel.list_offset) {
@@ -247,17 +287,13 @@ void DmaEngines::issue(Cycle now, unsigned index) {
             host = entry.iova + channel.list_offset;
             channel.list_offset += bytes;
         }
-        std::uint64_t slot = 0;
-        while (chunks_[index][slot].used) {
-            ++slot;
-        }
+        const std::uint64_t slot = take_slot(index);
         Chunk& chunk = chunks_[index][slot];
-        chunk.used = true;
         chunk.host = host;
         chunk.device = channel.device + channel.issued;
         chunk.data.resize(bytes);
         channel.issued += bytes;
-        ++channel.in_flight;
+        ++held;
         const Notify arrival{unit_, kHostSide, index | slot << 8, channel.generation};
         if (way == TALUS_COPY_H2D) {
             events_.schedule(link_.read(now, host, bytes), unit_, kHostSide, arrival.a, arrival.b);
@@ -281,6 +317,11 @@ void DmaEngines::host_side(Cycle now, unsigned index, std::uint64_t slot) {
             diagnostics_.host("DMA channel {}: reading host {:#x} + {:#x}: {}", index, chunk.host,
                               bytes, to_string(status));
             finish(now, index, status_of(status));
+            return;
+        }
+        if (channel.inflation) {
+            channel.inflation->arrived.push_back(slot); // the link answers in the order of calls
+            inflate(now, index);
             return;
         }
     } else {
@@ -319,7 +360,9 @@ void DmaEngines::chunk_done(Cycle now, unsigned index, std::uint64_t slot) {
     --channel.in_flight;
     channel.completed += bytes;
     bytes_moved_ += bytes;
-    if (channel.completed == channel.bytes) {
+    if (channel.inflation) {
+        go_on_inflating(now, index);
+    } else if (channel.completed == channel.bytes) {
         finish(now, index, TALUS_OK);
     } else {
         issue(now, index);
@@ -338,9 +381,11 @@ void DmaEngines::finish(Cycle now, unsigned index, std::uint16_t status) {
     if (trace_ != nullptr) {
         constexpr const char* kNames[] = {"host to device", "device to host", "within the device"};
         const unsigned way = direction(channel.kind);
-        trace_->slice(tracks_[index], way < 3 ? kNames[way] : "?", channel.started, now,
-                      {"bytes", channel.bytes});
+        const char* name = way < 3 ? kNames[way] : "?";
+        trace_->slice(tracks_[index], channel.inflates() ? "gzip to device" : name, channel.started,
+                      now, {"bytes", channel.bytes});
     }
+    channel.inflation.reset();
     ++channel.generation; // chunks still under way are dropped
     channel.busy = false;
     channel.done = true;
@@ -363,6 +408,9 @@ void DmaEngines::on_event(const Event& event) {
         break;
     case kHostSide:
         host_side(event.time, index, slot);
+        break;
+    case kInflated:
+        inflated(event.time, index);
         break;
     default:
         chunk_done(event.time, index, slot);

@@ -4,6 +4,8 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
+#include <memory>
 #include <vector>
 
 #include "talus/hw/queue.h"
@@ -18,6 +20,7 @@
 #include "../mem/fabric.hpp"
 #include "../pci/device_model.hpp"
 #include "domain_windows.hpp"
+#include "gzip_stream.hpp"
 #include "interrupt_controller.hpp"
 #include "pcie_link.hpp"
 #include "register_block.hpp"
@@ -27,6 +30,10 @@ namespace talus::sim {
 /// All TALUS_DMA_CHANNELS channels. A channel cuts its job into chunks, keeps several in flight,
 /// and moves the bytes of each when its time has come. A channel whose job fails stops at the chunk
 /// that failed; what it moved before stays moved.
+///
+/// With TALUS_COPY_GZIP the chunks of a gzip member go, in their order, through the GZIP engine
+/// that all channels share piece by piece. What it makes is gathered into chunks of its own: half
+/// of a channel's buffers hold what came in, half what goes out.
 class DmaEngines final : public RegisterBlock, public EventSink {
   public:
     DmaEngines(const Config& config, EventQueue& events, Diagnostics& diagnostics, PcieLink& link,
@@ -43,10 +50,16 @@ class DmaEngines final : public RegisterBlock, public EventSink {
     void trace(TraceSink& sink, TraceTrack parent);
 
     std::uint64_t bytes_moved() const { return bytes_moved_; }
+    /// What the GZIP engine took and made, and for how long it worked.
+    std::uint64_t gzip_bytes_in() const { return gzip_bytes_in_; }
+    std::uint64_t gzip_bytes_out() const { return gzip_bytes_out_; }
+    std::uint64_t gzip_clocks() const { return gzip_ticks_ / kTicks; }
     /// A channel has a job.
     bool busy() const;
     /// Not while busy().
-    void checkpoint(Checkpoint& state) { state(channels_, bytes_moved_); }
+    void checkpoint(Checkpoint& state) {
+        state(channels_, bytes_moved_, gzip_free_, gzip_ticks_, gzip_bytes_in_, gzip_bytes_out_);
+    }
 
     std::uint32_t read32(Cycle now, std::uint32_t offset) override;
     void write32(Cycle now, std::uint32_t offset, std::uint32_t value) override;
@@ -58,6 +71,22 @@ class DmaEngines final : public RegisterBlock, public EventSink {
         kList,     ///< the scatter list has arrived
         kHostSide, ///< H2D: a chunk has arrived from the host; D2D: from its source
         kDone,     ///< a chunk has reached its destination
+        kInflated, ///< the GZIP engine is done with a piece
+    };
+
+    /// What a channel with a gzip member has besides.
+    struct Inflation {
+        explicit Inflation(std::uint64_t room) : stream(room) {}
+        GzipStream stream;
+        std::deque<std::uint64_t> arrived; ///< slots, in the member's order
+        std::size_t taken = 0;             ///< bytes of the first of them
+        std::uint64_t consumed = 0;        ///< bytes of the member
+        std::vector<std::uint8_t> made{};  ///< not yet under way to memory
+        std::uint64_t sent = 0;            ///< bytes that are or were
+        unsigned reading = 0;              ///< chunks of the member in slots or under way
+        bool working = false;              ///< a piece is in the engine
+        bool ended = false;                ///< the last piece was made
+        GzipStream::Result result{};       ///< of the piece in the engine, or the last
     };
 
     struct Channel {
@@ -66,6 +95,7 @@ class DmaEngines final : public RegisterBlock, public EventSink {
         std::uint64_t host = 0;
         std::uint64_t device = 0;
         std::uint64_t bytes = 0;
+        std::uint64_t gzip_bytes = 0;
         std::uint32_t sgl_count = 0;
         std::uint32_t kind = 0;
         std::uint32_t domain = 0;
@@ -81,10 +111,15 @@ class DmaEngines final : public RegisterBlock, public EventSink {
         std::vector<talus_sgl_entry> list; ///< one entry for a plain range
         std::size_t list_index = 0;
         std::uint64_t list_offset = 0;
+        std::unique_ptr<Inflation> inflation; ///< while busy with TALUS_COPY_GZIP
+
+        bool inflates() const { return (kind & TALUS_COPY_GZIP) != 0; }
+        /// On the source's side.
+        std::uint64_t source_bytes() const { return inflates() ? gzip_bytes : bytes; }
 
         void checkpoint(Checkpoint& state) {
-            state(host, device, bytes, sgl_count, kind, domain, done, status, generation, issued,
-                  completed, device_free);
+            state(host, device, bytes, gzip_bytes, sgl_count, kind, domain, done, status,
+                  generation, issued, completed, device_free);
         }
     };
 
@@ -95,6 +130,11 @@ class DmaEngines final : public RegisterBlock, public EventSink {
     void issue(Cycle now, unsigned index);
     void host_side(Cycle now, unsigned index, std::uint64_t slot);
     void chunk_done(Cycle now, unsigned index, std::uint64_t slot);
+    bool supported(const Channel& channel) const;
+    void inflate(Cycle now, unsigned index);
+    void inflated(Cycle now, unsigned index);
+    void go_on_inflating(Cycle now, unsigned index);
+    std::uint64_t take_slot(unsigned index);
     void finish(Cycle now, unsigned index, std::uint16_t status);
     Cycle device_port(Channel& channel, Cycle from, std::uint64_t bytes);
 
@@ -106,6 +146,8 @@ class DmaEngines final : public RegisterBlock, public EventSink {
         std::vector<std::uint8_t> data;
     };
     static constexpr unsigned kChunksInFlight = 16;
+    static constexpr unsigned kGzipChunks = kChunksInFlight / 2; ///< either way
+    static constexpr std::uint64_t kTicks = 1024;                ///< fractions of a clock
 
     const Config& config_;
     EventQueue& events_;
@@ -121,6 +163,11 @@ class DmaEngines final : public RegisterBlock, public EventSink {
     std::array<Channel, TALUS_DMA_CHANNELS> channels_;
     std::array<std::array<Chunk, kChunksInFlight>, TALUS_DMA_CHANNELS> chunks_;
     std::uint64_t bytes_moved_ = 0;
+    double gzip_ticks_per_byte_ = 0; ///< 0: there is no engine
+    std::uint64_t gzip_free_ = 0;    ///< in ticks: the engine is free from here on
+    std::uint64_t gzip_ticks_ = 0;
+    std::uint64_t gzip_bytes_in_ = 0;
+    std::uint64_t gzip_bytes_out_ = 0;
 };
 
 } // namespace talus::sim

@@ -243,7 +243,7 @@ void copy(benchmark::State& state, talus_drv_opcode opcode) {
     talus_drv_command command{};
     command.opcode = opcode;
     const bool in = opcode == TALUS_DRV_COPY_H2D;
-    command.copy = {in ? host.iova : dram, in ? dram : host.iova, bytes, 0, 0};
+    command.copy = {in ? host.iova : dram, in ? dram : host.iova, bytes, 0, 0, 0};
     std::uint64_t cycles = 0;
     for (auto _ : state)
         cycles = session.run({command});

@@ -1,6 +1,8 @@
 // A device that was saved and restored goes on as the one that was saved does: to the clock.
 #include "sim_session.hpp"
 
+#include "common/gzip_member.hpp"
+
 #include <csignal>
 
 #include <chrono>
@@ -41,10 +43,16 @@ Visit visit(const SimProcess& sim, std::uint8_t seed) {
     const talus_drv_host_buffer to = session.host(65536);
     std::memset(from.pointer, seed, 65536);
     const std::uint64_t dram = session.memory(TALUS_DRV_DRAM, 65536);
+    const std::vector<std::uint8_t> member = talus::test::gzip(talus::test::noise(5000, 16, seed));
+    const talus_drv_host_buffer zipped = session.host(member.size());
+    std::memcpy(zipped.pointer, member.data(), member.size());
+    talus_drv_command inflate = copy(TALUS_DRV_COPY_H2D, zipped.iova, dram + 100, 5000);
+    inflate.flags = TALUS_DRV_COMMAND_GZIP;
+    inflate.copy.gzip_bytes = member.size();
     std::uint64_t scrubbed = 0;
     for (const auto& command :
          {copy(TALUS_DRV_COPY_D2H, dram, to.iova, 65536), launch(entry), launch(entry, 2, 3),
-          copy(TALUS_DRV_COPY_H2D, from.iova, dram, 65536), nop(),
+          copy(TALUS_DRV_COPY_H2D, from.iova, dram, 65536), inflate, nop(),
           copy(TALUS_DRV_COPY_D2H, dram, to.iova, 65536)}) {
         for (const talus_drv_completion& done : session.run({command})) {
             EXPECT_EQ(done.device_status, 0) << talus_drv_device_status_name(done.device_status);

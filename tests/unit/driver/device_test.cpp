@@ -54,7 +54,7 @@ class DeviceTest : public ::testing::Test {
                            std::uint64_t bytes) const {
         talus_drv_command command{};
         command.opcode = opcode;
-        command.copy = {source, destination, bytes, 0, 0};
+        command.copy = {source, destination, bytes, 0, 0, 0};
         return command;
     }
     talus_drv_command launch() const {
@@ -335,6 +335,42 @@ TEST_P(WorkTest, ScatterListsAreCarried) {
     EXPECT_EQ(std::memcmp(state_.dram.data(), "abcdefgh", 8), 0);
 }
 
+TEST_P(WorkTest, GzipMembersAreCarried) {
+    const std::uint64_t host = device_->host_allocate(4096, 64).iova;
+    const std::uint64_t dram = device_->memory_allocate(TALUS_DRV_DRAM, 64, 0);
+    EXPECT_EQ(device_->info().gzip, 1u);
+    talus_drv_command command = copy(TALUS_DRV_COPY_H2D, host, dram, 64);
+    command.copy.gzip_bytes = 0x123456789; // means nothing without the flag
+    run(queue_, {command});
+    EXPECT_EQ(state_.commands.back().u.copy.gzip_bytes, 0u);
+    EXPECT_EQ(state_.commands.back().u.copy.kind, TALUS_COPY_H2D);
+    command.flags = TALUS_DRV_COMMAND_GZIP;
+    run(queue_, {command});
+    EXPECT_EQ(state_.commands.back().u.copy.gzip_bytes, 0x123456789u);
+    EXPECT_EQ(state_.commands.back().u.copy.bytes, 64u);
+    EXPECT_EQ(state_.commands.back().u.copy.kind, TALUS_COPY_H2D | TALUS_COPY_GZIP);
+    command.copy.sgl_count = 1;
+    run(queue_, {command});
+    EXPECT_EQ(state_.commands.back().u.copy.kind,
+              TALUS_COPY_H2D | TALUS_COPY_GZIP | TALUS_COPY_SGL);
+}
+
+TEST_F(DeviceTest, WithoutAGzipEngineTheDriverRefuses) {
+    state_.capabilities = TALUS_CAP_SHADOW | TALUS_CAP_SIMULATED;
+    const auto device = open();
+    EXPECT_EQ(device->info().gzip, 0u);
+    IoQueue* queue = device->create_queue(16, WaitBy::kPoll);
+    talus_drv_command command = copy(TALUS_DRV_COPY_H2D, 0x1000, TALUS_DRAM_BASE, 64);
+    command.flags = TALUS_DRV_COMMAND_GZIP;
+    command.copy.gzip_bytes = 30;
+    state_.commands.clear();
+    const std::vector<talus_drv_command> batch = {nop(), command};
+    const auto [status, text] = failure([&] { queue->submit(batch, {}); });
+    EXPECT_EQ(status, TALUS_DRV_UNSUPPORTED);
+    EXPECT_MENTIONS(text, "no GZIP engine");
+    EXPECT_TRUE(state_.commands.empty());
+}
+
 TEST_P(WorkTest, SynchronousCopiesOfAnyMemory) {
     std::vector<std::byte> data(500'000);
     for (std::size_t i = 0; i < data.size(); ++i)
@@ -382,7 +418,16 @@ TEST_P(WorkTest, NonsenseIsRefusedBeforeTheRing) {
     bad.push_back(launch());
     bad.back().launch.rows = 1; // without columns
     bad.push_back(nop());
-    bad.back().flags = 1;
+    bad.back().flags = TALUS_DRV_COMMAND_GZIP;
+    for (const std::uint32_t opcode : {TALUS_DRV_COPY_D2H, TALUS_DRV_COPY_D2D}) {
+        bad.push_back(copy(opcode, 1, 1, 1));
+        bad.back().flags = TALUS_DRV_COMMAND_GZIP;
+        bad.back().copy.gzip_bytes = 1;
+    }
+    bad.push_back(copy(TALUS_DRV_COPY_H2D, 1, 1, 1)); // a member of no bytes
+    bad.back().flags = TALUS_DRV_COMMAND_GZIP;
+    bad.push_back(copy(TALUS_DRV_COPY_H2D, 1, 1, 1));
+    bad.back().flags = 2;
     state_.commands.clear();
     for (const talus_drv_command& command : bad) {
         const std::vector<talus_drv_command> batch = {nop(), command};

@@ -212,7 +212,7 @@ std::uint16_t FakeState::execute_io(const Queue& queue, const talus_sqe& entry, 
     };
     if (device(copy.device) == nullptr)
         return TALUS_DEVICE_ACCESS;
-    const unsigned kind = copy.kind & 0x7f;
+    const unsigned kind = copy.kind & ~(TALUS_COPY_SGL | TALUS_COPY_GZIP);
     if (kind == TALUS_COPY_D2D) {
         if (device(copy.host) == nullptr)
             return TALUS_DEVICE_ACCESS;

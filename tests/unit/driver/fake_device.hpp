@@ -29,7 +29,7 @@ struct FakeState {
     bool mute = false;       ///< commands are fetched, never completed
     bool sleeps = true;      ///< after work, publishes its event index and waits for a doorbell
     std::uint64_t clock_step = 1000;
-    std::uint32_t capabilities = TALUS_CAP_SHADOW | TALUS_CAP_SIMULATED;
+    std::uint32_t capabilities = TALUS_CAP_SHADOW | TALUS_CAP_SIMULATED | TALUS_CAP_GZIP;
     std::uint32_t vectors = 64;
     std::uint32_t boot_state = TALUS_BOOT_ROM_READY;
     std::uint16_t load_status = 0; ///< what the ROM answers

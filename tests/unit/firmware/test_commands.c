@@ -255,6 +255,18 @@ SPOIL(copy_host_wraps, s->u.copy.host = ~0ull - 10)
 SPOIL(copy_d2d_source, s->u.copy.kind = TALUS_COPY_D2D)
 SPOIL(copy_reserved, s->u.copy.reserved0[2] = 1)
 
+SPOIL(copy_gzip_bytes, s->u.copy.gzip_bytes = 1)
+SPOIL(copy_gzip_d2h, s->u.copy.kind = TALUS_COPY_D2H | TALUS_COPY_GZIP; s->u.copy.gzip_bytes = 9)
+SPOIL(copy_gzip_d2d, s->u.copy.kind = TALUS_COPY_D2D | TALUS_COPY_GZIP; s->u.copy.gzip_bytes = 9)
+SPOIL(copy_gzip_zero, s->u.copy.kind = TALUS_COPY_GZIP)
+SPOIL(copy_gzip_no_room, s->u.copy.kind = TALUS_COPY_GZIP; s->u.copy.gzip_bytes = 9;
+      s->u.copy.bytes = 0)
+SPOIL(copy_gzip_wraps, s->u.copy.kind = TALUS_COPY_GZIP; s->u.copy.gzip_bytes = ~0ull - 0x6ffe)
+SPOIL(copy_gzip_huge, s->u.copy.kind = TALUS_COPY_GZIP; s->u.copy.gzip_bytes = 9;
+      s->u.copy.bytes = ~0ull)
+SPOIL(copy_gzip_sgl_zero, s->u.copy.kind = TALUS_COPY_SGL | TALUS_COPY_GZIP;
+      s->u.copy.gzip_bytes = 9)
+
 static void test_copy_refused(void** state) {
     (void)state;
     static const struct bad table[] = {
@@ -274,6 +286,14 @@ static void test_copy_refused(void** state) {
         {"device wraps", TALUS_DEVICE_ACCESS, copy_wraps},
         {"host wraps", TALUS_BAD_FIELD, copy_host_wraps},
         {"D2D from host", TALUS_DEVICE_ACCESS, copy_d2d_source},
+        {"gzip bytes without flag", TALUS_BAD_FIELD, copy_gzip_bytes},
+        {"gzip D2H", TALUS_BAD_FIELD, copy_gzip_d2h},
+        {"gzip D2D", TALUS_BAD_FIELD, copy_gzip_d2d},
+        {"gzip of no bytes", TALUS_BAD_SIZE, copy_gzip_zero},
+        {"gzip without room", TALUS_BAD_SIZE, copy_gzip_no_room},
+        {"gzip member wraps", TALUS_BAD_FIELD, copy_gzip_wraps},
+        {"gzip room of 2^64-1", TALUS_DEVICE_ACCESS, copy_gzip_huge},
+        {"gzip empty list", TALUS_BAD_SIZE, copy_gzip_sgl_zero},
         {"reserved", TALUS_BAD_FIELD, copy_reserved},
         {"reserved tail", TALUS_BAD_FIELD, bad_last_word},
         {"function", TALUS_BAD_FIELD, bad_function},
@@ -312,6 +332,38 @@ static void test_copy(void** state) {
     finish_dma(0, TALUS_WINDOW_MISS);
     slot = completion();
     assert_int_equal(slot.cqe.status >> 1, TALUS_WINDOW_MISS);
+    assert_int_equal(slot.cqe.result, 0);
+}
+
+/* A gzip member: its length goes to the engine, and what the engine has written to the host. */
+static void test_copy_gzip(void** state) {
+    (void)state;
+    create_queue(1);
+    struct talus_sqe sqe = sqe_copy(3);
+    submit(1, &sqe);
+    deliver();
+    assert_int_equal(bus_writes_to(SYS(DMA) + DMA_GZIP_BYTES), 0); /* costs other copies nothing */
+    finish_dma(0, TALUS_OK);
+    (void)completion();
+    sqe.u.copy.kind = TALUS_COPY_H2D | TALUS_COPY_SGL | TALUS_COPY_GZIP;
+    sqe.u.copy.sgl_count = 12;
+    sqe.u.copy.gzip_bytes = 0x300000099ull; /* a list may hold more than the room, and than 4 GiB */
+    submit(1, &sqe);
+    deliver();
+    assert_int_equal(bus_get(SYS(DMA) + DMA_KIND),
+                     TALUS_COPY_H2D | TALUS_COPY_SGL | TALUS_COPY_GZIP);
+    assert_int_equal(bus_get(SYS(DMA) + DMA_BYTES), 333);
+    assert_int_equal(bus_get(SYS(DMA) + DMA_GZIP_BYTES), 0x300000099ull);
+    bus_set(SYS(DMA) + DMA_WRITTEN, 222);
+    finish_dma(0, TALUS_OK);
+    struct talus_outbox_slot slot = completion();
+    assert_int_equal(slot.cqe.status, 0);
+    assert_int_equal(slot.cqe.result, 222);
+    submit(1, &sqe);
+    deliver();
+    finish_dma(0, TALUS_GZIP_DATA);
+    slot = completion();
+    assert_int_equal(slot.cqe.status >> 1, TALUS_GZIP_DATA);
     assert_int_equal(slot.cqe.result, 0);
 }
 
@@ -405,6 +457,7 @@ int main(void) {
         cmocka_unit_test_setup(test_identify_refused, boot_and_enable),
         cmocka_unit_test_setup(test_copy_refused, boot_and_enable),
         cmocka_unit_test_setup(test_copy, boot_and_enable),
+        cmocka_unit_test_setup(test_copy_gzip, boot_and_enable),
         cmocka_unit_test_setup(test_copy_domain, boot_and_enable),
         cmocka_unit_test_setup(test_launch_refused, boot_and_enable),
         cmocka_unit_test_setup(test_nop, boot_and_enable),

@@ -226,7 +226,9 @@ static void test_queue_registers(void** state) {
 static void test_dma(void** state) {
     (void)state;
     struct dma dma;
-    const struct dma_request request = {0x1000, TALUS_DRAM_BASE, 77, 2, TALUS_COPY_SGL, 4};
+    const struct dma_request request = {0x1000, TALUS_DRAM_BASE, 77, 55, 2, TALUS_COPY_SGL, 4};
+    struct dma_request inflating = request;
+    inflating.kind |= TALUS_COPY_GZIP;
     uint16_t owner = 0;
     uint16_t status = 0;
     dma_init(&dma, DMA);
@@ -257,6 +259,19 @@ static void test_dma(void** state) {
     assert_true(dma_finish(&dma, 0, &owner, &status));
     bus_done();
     assert_int_equal(owner, DMA_NO_OWNER);
+    expect_write64(DMA + DMA_HOST, 0x1000);
+    expect_write64(DMA + DMA_DEVICE, TALUS_DRAM_BASE);
+    expect_write64(DMA + DMA_BYTES, 77);
+    expect_write64(DMA + DMA_GZIP_BYTES, 55);
+    expect_write32(DMA + DMA_SGL_COUNT, 2);
+    expect_write32(DMA + DMA_KIND, TALUS_COPY_SGL | TALUS_COPY_GZIP);
+    expect_write32(DMA + DMA_DOMAIN, 4);
+    expect_write32(DMA + DMA_START, 1);
+    assert_int_equal(dma_start(&dma, 20, &inflating), 0);
+    bus_done();
+    expect_read64(DMA + DMA_WRITTEN, 0x500000001ull);
+    assert_true(dma_written(&dma, 0) == 0x500000001ull);
+    bus_done();
 }
 
 /* --- grid

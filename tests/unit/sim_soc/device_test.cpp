@@ -87,7 +87,7 @@ class DeviceTest : public testing::Test {
 
 TEST_F(DeviceTest, BootsAndAnswersTheMailbox) {
     EXPECT_EQ(read(FROZEN_MAGIC), TALUS_MAGIC);
-    EXPECT_EQ(read(FROZEN_CAP), TALUS_CAP_SIMULATED | TALUS_CAP_SHADOW);
+    EXPECT_EQ(read(FROZEN_CAP), TALUS_CAP_SIMULATED | TALUS_CAP_SHADOW | TALUS_CAP_GZIP);
     EXPECT_EQ(device->bar_read(0, FROZEN_MAGIC, 8) >> 32, TALUS_ABI_VERSION);
     EXPECT_EQ(device->bar_read(0, FROZEN_MAGIC + 1, 1), (TALUS_MAGIC >> 8) & 0xff);
     EXPECT_EQ(device->bar_read(2, 0, 4), 0u);

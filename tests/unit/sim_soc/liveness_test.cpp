@@ -95,7 +95,7 @@ TEST_F(Liveness, TheHeartbeatGoesOnWhileTheLinkCrawls) {
     const talus_drv_telemetry before = telemetry();
     talus_drv_command copy{};
     copy.opcode = TALUS_DRV_COPY_H2D;
-    copy.copy = {host.iova, dram, 50000, 0, 0};
+    copy.copy = {host.iova, dram, 50000, 0, 0, 0};
     talus_drv_completion completion{};
     run(copy, completion);
     EXPECT_EQ(completion.device_status, 0);
