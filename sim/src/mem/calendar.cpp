@@ -6,7 +6,9 @@ namespace talus::sim {
 
 BandwidthCalendar::BandwidthCalendar(std::uint64_t bytes, std::uint64_t clocks, Cycle period,
                                      Cycle away, Cycle phase)
-    : bytes_(bytes), clocks_(clocks), period_(period), away_(away), phase_(phase) {
+    : bytes_(bytes), clocks_(clocks),
+      ticks_per_byte_(kTicksPerClock * clocks % bytes == 0 ? kTicksPerClock * clocks / bytes : 0),
+      period_(period), away_(away), phase_(phase) {
     reset();
 }
 
@@ -18,10 +20,6 @@ void BandwidthCalendar::restart(Cycle origin) {
     for (std::uint64_t index = 0; index < used_.size(); ++index) {
         used_[index] = initial(index);
     }
-}
-
-std::uint64_t BandwidthCalendar::cost(std::uint64_t bytes) const {
-    return (bytes * kTicksPerClock * clocks_ + bytes_ - 1) / bytes_;
 }
 
 std::uint32_t BandwidthCalendar::initial(std::uint64_t index) const {
@@ -41,11 +39,7 @@ std::uint32_t BandwidthCalendar::initial(std::uint64_t index) const {
     return to > from ? static_cast<std::uint32_t>((to - from) * kTicksPerClock) : 0;
 }
 
-void BandwidthCalendar::advance(Cycle now) {
-    const std::uint64_t current = now / kBucketClocks;
-    if (current <= first_) {
-        return;
-    }
+void BandwidthCalendar::turn(std::uint64_t current) {
     // The buckets that leave the ring become those at its far end.
     const std::uint64_t size = used_.size();
     const std::uint64_t begin = std::max(first_ + size, current);
@@ -56,7 +50,7 @@ void BandwidthCalendar::advance(Cycle now) {
     open_ = std::max(open_, current);
 }
 
-std::uint32_t& BandwidthCalendar::bucket(std::uint64_t index) {
+void BandwidthCalendar::grow(std::uint64_t index) {
     while (index >= first_ + used_.size()) {
         const std::uint64_t old_size = used_.size();
         std::vector<std::uint32_t> grown(old_size * 2);
@@ -66,7 +60,6 @@ std::uint32_t& BandwidthCalendar::bucket(std::uint64_t index) {
         }
         used_ = std::move(grown);
     }
-    return used_[index & (used_.size() - 1)];
 }
 
 std::uint64_t BandwidthCalendar::skip_full(std::uint64_t index) {

@@ -31,6 +31,11 @@ class BandwidthCalendar {
     /// where others leave less than that.
     Cycle reserve_evenly(Cycle now, Cycle begin, Cycle end, std::uint64_t bytes);
 
+    /// What `bytes` take when nothing else is there, in whole clocks.
+    Cycle clocks(std::uint64_t bytes) const {
+        return (cost(bytes) + kTicksPerClock - 1) / kTicksPerClock;
+    }
+
     void reset() { restart(0); }
     /// Forgets all reservations and counts buckets and absences from `origin` on, as if that were
     /// time 0. Nothing may be reserved before it any more.
@@ -41,14 +46,31 @@ class BandwidthCalendar {
     static constexpr std::uint64_t kTicksPerClock = 256;
     static constexpr std::uint32_t kCapacity = kBucketClocks * kTicksPerClock;
 
-    std::uint64_t cost(std::uint64_t bytes) const;
-    void advance(Cycle now);
-    std::uint32_t& bucket(std::uint64_t index);
+    /// In ticks.
+    std::uint64_t cost(std::uint64_t bytes) const {
+        return ticks_per_byte_ != 0 ? bytes * ticks_per_byte_
+                                    : (bytes * kTicksPerClock * clocks_ + bytes_ - 1) / bytes_;
+    }
+    void advance(Cycle now) {
+        if (now / kBucketClocks > first_) {
+            turn(now / kBucketClocks);
+        }
+    }
+    /// The ring begins at `current`.
+    void turn(std::uint64_t current);
+    std::uint32_t& bucket(std::uint64_t index) {
+        if (index >= first_ + used_.size()) {
+            grow(index);
+        }
+        return used_[index & (used_.size() - 1)];
+    }
+    void grow(std::uint64_t index);
     std::uint32_t initial(std::uint64_t index) const;
     std::uint64_t skip_full(std::uint64_t index);
 
     std::uint64_t bytes_;
     std::uint64_t clocks_;
+    std::uint64_t ticks_per_byte_; ///< saves a division; 0: no whole number
     Cycle period_;
     Cycle away_;
     Cycle phase_;

@@ -7,7 +7,7 @@
 namespace talus::sim {
 
 std::uint64_t sram_slice(std::uint64_t block, std::uint64_t slices, bool hash) {
-    if (std::has_single_bit(slices)) {
+    if ((slices & (slices - 1)) == 0) {
         // The same without divisions, of which a packet would pay several.
         const std::uint64_t mask = slices - 1;
         const int digit = std::countr_zero(slices);
