@@ -81,6 +81,7 @@ void check(const Config& c, const std::string& file) {
             "pcie.max_payload_bytes must be a power of two");
     require(power_of_two(c.hart.icache_bytes), "hart.icache_bytes must be a power of two");
     require(c.local.bytes == 0x60000, "local.bytes must be 393216: the address map fixes it");
+    require(c.noc.sides != 3, "noc.sides must be 2 (left and right) or 4 (top and bottom as well)");
     require(c.fi.request_bytes % 64 == 0, "fi.request_bytes must be a multiple of 64");
     require(c.power.idle_mw <= c.power.cap_mw && c.power.low_khz <= c.power.middle_khz,
             "power: idle_mw <= cap_mw and low_khz <= middle_khz must hold");

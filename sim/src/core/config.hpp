@@ -99,7 +99,10 @@ namespace talus::sim {
     X(traverse_clocks, u32, 0, 10000)                                                              \
     X(hop_clocks, u32, 0, 1000)                                                                    \
     X(packet_bytes, u32, 64, 65536)                                                                \
-    X(engine_port_bytes_per_clock, u32, 1, 4096)
+    X(engine_port_bytes_per_clock, u32, 1, 4096)                                                   \
+    X(sides, u32, 2, 4)                                                                            \
+    X(row_link_bytes_per_clock, u32, 0, 4096)                                                      \
+    X(column_link_bytes_per_clock, u32, 0, 4096)
 
 #define TALUS_CONFIG_SRAM(X)                                                                       \
     X(bytes, u64, 1 << 20, 1ull << 34)                                                             \

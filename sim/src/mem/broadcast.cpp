@@ -31,7 +31,7 @@ std::shared_ptr<BroadcastTransfer> BroadcastRendezvous::join(const Line& line,
     }
     const std::vector<Waiting> others = std::move(group.members);
     groups_.erase(line);
-    auto transfer = std::make_shared<BroadcastTransfer>();
+    auto transfer = std::make_shared<BroadcastTransfer>(line.column);
     for (const Waiting& other : others) {
         other.member->broadcast_begins(transfer, now);
     }

@@ -29,9 +29,13 @@ struct BroadcastRead {
 /// The packets of one broadcast, numbered in the order in which every member asks for them.
 class BroadcastTransfer {
   public:
+    explicit BroadcastTransfer(bool column) : column_(column) {}
+    bool column() const { return column_; } ///< over a column of PEs, not a row
+
     struct Packet {
         bool asked = false;                 ///< the first member's request is the one request
         Cycle data = kNever;                ///< when the data left the memory, once that is known
+        Cycle over_link = kNever;           ///< ... and crossed the link that all members share
         std::vector<std::uint32_t> waiting; ///< members that asked before: the fabric's numbers
     };
     Packet& packet(std::size_t number) {
@@ -42,6 +46,7 @@ class BroadcastTransfer {
     }
 
   private:
+    bool column_;
     std::vector<Packet> packets_;
 };
 

@@ -53,7 +53,7 @@ Fabric::State::State(const Config& config_in, EventQueue& events_in, int staging
       dram(config.dram.bytes, "off-chip memory"),
       control_ports{rate(config.noc.engine_port_bytes_per_clock),
                     rate(config.noc.engine_port_bytes_per_clock)},
-      control_sram_port(rate(config.memory.control_sram_bytes_per_clock)),
+      crossbars(config), control_sram_port(rate(config.memory.control_sram_bytes_per_clock)),
       staging_port(rate(config.memory.staging_bytes_per_clock)),
       dram_controllers(config, events, *this), llc(config.sram, config.dram.bytes) {
     const std::uint32_t count = config.pe_count();
@@ -254,6 +254,7 @@ void Fabric::reset() {
     }
     s.control_ports.in.reset();
     s.control_ports.out.reset();
+    s.crossbars.reset();
     for (BandwidthCalendar& slice : s.slices) {
         slice.reset();
     }
@@ -280,6 +281,7 @@ void Fabric::rebase(Cycle now) {
     }
     s.control_ports.in.restart(now);
     s.control_ports.out.restart(now);
+    s.crossbars.rebase(now);
     for (BandwidthCalendar& slice : s.slices) {
         slice.restart(now);
     }
@@ -300,7 +302,7 @@ void Fabric::checkpoint(Checkpoint& state) {
     state.section("memories");
     state(s.control_sram, s.lls, s.staging, s.dram);
     state.section("fabric");
-    state(s.code_pages, s.counters, s.dram_controllers, s.llc);
+    state(s.code_pages, s.counters, s.crossbars, s.dram_controllers, s.llc);
 }
 
 FabricResult Fabric::read(const Requester& who, Cycle now, std::uint64_t addr, void* data,
@@ -575,7 +577,7 @@ Cycle Fabric::broadcast_packet(const std::shared_ptr<BroadcastTransfer>& transfe
                                std::uint64_t addr, std::uint64_t len, const Notify& notify) {
     State& s = *state_;
     const Target target = s.locate(who, addr);
-    const Cycle way = s.latency(who, target);
+    const auto [way, link] = s.way(who, target);
     const Cycle there = at + way;
     BroadcastTransfer::Packet& packet = transfer->packet(number);
     if (!packet.asked) {
@@ -591,7 +593,9 @@ Cycle Fabric::broadcast_packet(const std::shared_ptr<BroadcastTransfer>& transfe
     }
     if (packet.data != kNever) {
         // An answer waits in the crossbar for a member whose own request comes later.
-        return s.port(who, true).reserve(now, std::max(packet.data, there) + way, len);
+        const Cycle crossed =
+            s.over_link(now, std::max(packet.data, there), link, len, transfer->column(), packet);
+        return s.port(who, true).reserve(now, crossed + way, len);
     }
     const std::uint32_t slot = s.new_packet();
     s.packets[slot] = {who,
@@ -599,6 +603,7 @@ Cycle Fabric::broadcast_packet(const std::shared_ptr<BroadcastTransfer>& transfe
                        static_cast<std::uint32_t>(len),
                        there,
                        way,
+                       link,
                        false,
                        nullptr,
                        0};
@@ -614,7 +619,7 @@ Cycle Fabric::prefetch(const Requester& who, Cycle now, Cycle at, std::uint64_t 
     if (!target.ok() || target.kind != TargetKind::kDram || target.left < len) {
         return at;
     }
-    const Cycle there = at + s.latency(who, target);
+    const Cycle there = at + s.way(who, target).clocks;
     if (s.llc.enabled() && config_.sram.llc_prefetch) {
         const auto answer = s.llc.access({target.offset, len}, LastLevelCache::Use::kPrefetch);
         s.write_back(now, there, answer.write_backs);
@@ -635,7 +640,7 @@ Cycle Fabric::discard(const Requester& who, Cycle at, std::uint64_t addr, std::u
     if (s.llc.enabled() && config_.sram.llc_discard) {
         s.llc.discard(target.offset, len);
     }
-    return at + s.latency(who, target);
+    return at + s.way(who, target).clocks;
 }
 
 std::uint64_t Fabric::packet_bytes() const {
@@ -675,6 +680,10 @@ Cycle Fabric::pe_to_pe_latency(std::uint32_t from, std::uint32_t to) const {
 
 Cycle Fabric::pe_latency(std::uint32_t pe) const {
     return state_->pe_to_control(pe);
+}
+
+const Crossbars& Fabric::crossbars() const {
+    return state_->crossbars;
 }
 
 const LlcCounters& Fabric::cache_counters() const {

@@ -30,6 +30,7 @@
 #include "isa/hart.hpp"
 
 #include "broadcast.hpp"
+#include "crossbars.hpp"
 #include "data_caches.hpp"
 #include "last_level_cache.hpp"
 
@@ -271,6 +272,8 @@ class Fabric {
     PePort* pe(std::uint32_t index) const;
 
     const FabricCounters& counters() const;
+    /// The links between the sides' crossbars and the grid, with what passed them.
+    const Crossbars& crossbars() const;
 
   private:
     struct State;

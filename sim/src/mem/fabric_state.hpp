@@ -75,6 +75,7 @@ struct Fabric::State final : DramClient {
         std::uint32_t bytes = 0;
         Cycle there = 0; ///< it has reached the memory
         Cycle way = 0;
+        std::uint32_t link = Crossbars::kNoLink;
         bool write = false;
         std::shared_ptr<BroadcastTransfer> broadcast; ///< the answer is for its members
         std::size_t number = 0;                       ///< in the broadcast
@@ -85,8 +86,18 @@ struct Fabric::State final : DramClient {
     Target locate(const Requester& who, std::uint64_t addr) const;
     Target in_pe_window(std::uint32_t pe, std::uint64_t offset) const;
 
-    /// One way through the NoC.
-    Cycle latency(const Requester& who, const Target& target) const;
+    /// One way through the NoC: its clocks, and the link between a crossbar and the grid on it.
+    struct Way {
+        Cycle clocks = 0;
+        std::uint32_t link = Crossbars::kNoLink;
+    };
+    Way way(const Requester& who, const Target& target) const;
+    /// A packet's data, all of which is at the link's end at `at`, crosses it.
+    Cycle over_link(Cycle now, Cycle at, std::uint32_t link, Crossbars::Direction direction,
+                    std::uint64_t bytes);
+    /// The same into the grid, for a member of a broadcast: where the link is common, only once.
+    Cycle over_link(Cycle now, Cycle at, std::uint32_t link, std::uint64_t bytes, bool column,
+                    BroadcastTransfer::Packet& shared);
     Cycle pe_to_pe(std::uint32_t from, std::uint32_t to) const;
     Cycle pe_to_control(std::uint32_t pe) const;
     /// The SRAM slice of an offset in LLS: the sum of the block number's digits in base `slices`.
@@ -112,6 +123,7 @@ struct Fabric::State final : DramClient {
     void deliver(Cycle now, std::uint32_t packet, Cycle done);
     void write_back(Cycle now, Cycle there, const std::vector<LastLevelCache::Range>& ranges);
     std::uint32_t new_packet();
+    /// `done`: the data has crossed the link (read), or the memory has it (write).
     void answer(Cycle now, const Packet& packet, Cycle done);
     void on_dram(Cycle now, std::uint64_t tag, Cycle done) override;
 
@@ -130,6 +142,7 @@ struct Fabric::State final : DramClient {
 
     std::vector<PePorts> pe_ports;
     PePorts control_ports;
+    Crossbars crossbars;
     std::vector<BandwidthCalendar> slices;
     BandwidthCalendar control_sram_port;
     BandwidthCalendar staging_port;

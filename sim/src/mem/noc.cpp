@@ -1,5 +1,6 @@
 // The way of a packet: NoC, ports, memories. Time only.
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "fabric_state.hpp"
@@ -27,36 +28,63 @@ Cycle Fabric::State::pe_to_control(std::uint32_t pe) const {
     return config.noc.traverse_clocks + hops * config.noc.hop_clocks;
 }
 
-Cycle Fabric::State::latency(const Requester& who, const Target& target) const {
+Fabric::State::Way Fabric::State::way(const Requester& who, const Target& target) const {
+    using Side = Crossbars::Side;
     switch (target.kind) {
     case TargetKind::kLocal:
     case TargetKind::kRegisters:
-        return who.in_pe() ? pe_to_pe(who.pe(), target.pe) : pe_to_control(target.pe);
+        if (who.in_pe()) {
+            return {pe_to_pe(who.pe(), target.pe)};
+        }
+        return {pe_to_control(target.pe), crossbars.link(Side::kTop, target.pe)};
     case TargetKind::kOwnLocal:
     case TargetKind::kOwnRegisters:
-        return 0;
+        return {};
     case TargetKind::kLls:
     case TargetKind::kDram: {
         if (!who.in_pe()) {
-            return config.noc.traverse_clocks;
+            return {config.noc.traverse_clocks};
         }
-        // Crossbars on the left and the right edge; even blocks left, odd blocks right.
-        const std::uint32_t cols = config.grid.cols;
-        const std::uint32_t col = who.pe() % cols;
-        const std::uint64_t block = target.offset / (target.kind == TargetKind::kLls
-                                                         ? config.sram.slice_interleave_bytes
-                                                         : config.dram.channel_interleave_bytes);
-        const Cycle hops = (block & 1) == 0 ? col + 1 : cols - col;
-        return config.noc.traverse_clocks + hops * config.noc.hop_clocks;
+        // What DRAM has comes by way of its block's slice, whether that is a cache or not.
+        const Side side = crossbars.side_of(slice_of(target.offset));
+        return {config.noc.traverse_clocks + crossbars.hops(side, who.pe()) * config.noc.hop_clocks,
+                crossbars.link(side, who.pe())};
     }
     default:
-        return who.in_pe() ? pe_to_control(who.pe()) : config.noc.traverse_clocks;
+        if (!who.in_pe()) {
+            return {config.noc.traverse_clocks};
+        }
+        return {pe_to_control(who.pe()), crossbars.link(Side::kTop, who.pe())};
     }
 }
 
+Cycle Fabric::State::over_link(Cycle now, Cycle at, std::uint32_t link,
+                               Crossbars::Direction direction, std::uint64_t bytes) {
+    if (link == Crossbars::kNoLink) {
+        return at;
+    }
+    const BandwidthCalendar& before =
+        direction == Crossbars::Direction::kIntoGrid ? slices.front() : pe_ports.front().out;
+    return crossbars.pass(now, at, link, direction, bytes, before.clocks(bytes));
+}
+
+Cycle Fabric::State::over_link(Cycle now, Cycle at, std::uint32_t link, std::uint64_t bytes,
+                               bool column, BroadcastTransfer::Packet& shared) {
+    if (link == Crossbars::kNoLink || !crossbars.common(link, column)) {
+        return over_link(now, at, link, Crossbars::Direction::kIntoGrid, bytes);
+    }
+    if (shared.over_link == kNever) {
+        shared.over_link = over_link(now, at, link, Crossbars::Direction::kIntoGrid, bytes);
+    }
+    return std::max(at, shared.over_link);
+}
+
 std::size_t Fabric::State::slice_of(std::uint64_t offset) const {
-    return sram_slice(offset / config.sram.slice_interleave_bytes, slices.size(),
-                      config.sram.slice_hash);
+    const std::uint64_t interleave = config.sram.slice_interleave_bytes;
+    const std::uint64_t block = (interleave & (interleave - 1)) == 0
+                                    ? offset >> std::countr_zero(interleave)
+                                    : offset / interleave;
+    return sram_slice(block, slices.size(), config.sram.slice_hash);
 }
 
 BandwidthCalendar& Fabric::State::port(const Requester& who, bool into_requester) {
@@ -103,24 +131,31 @@ Cycle Fabric::State::packet(const Requester& who, Cycle now, Cycle at, const Tar
     if (own) {
         return at_target(now, at, target, bytes, write);
     }
-    const Cycle way = latency(who, target);
+    const auto [way, link] = this->way(who, target);
+    // The PEs are on one side of the link, what they share and the control subsystem on the other.
+    const auto direction =
+        write == who.in_pe() ? Crossbars::Direction::kOutOfGrid : Crossbars::Direction::kIntoGrid;
+    Cycle there = at + way;
+    if (write) {
+        const Cycle sent = port(who, false).reserve(now, at, bytes);
+        there = over_link(now, sent, link, direction, bytes) + way;
+    }
+    Cycle done = 0;
     if (target.kind == TargetKind::kDram) {
-        const Cycle start = (write ? port(who, false).reserve(now, at, bytes) : at) + way;
-        const Cycle done = at_dram(
-            now, start, target.offset, bytes, write,
-            {who, transfer, static_cast<std::uint32_t>(bytes), start, way, write, nullptr, 0});
+        done = at_dram(now, there, target.offset, bytes, write,
+                       {who, transfer, static_cast<std::uint32_t>(bytes), there, way, link, write,
+                        nullptr, 0});
         if (done == kNever) {
             ++transfers[transfer].open;
             return kNever;
         }
-        return write ? done + way : port(who, true).reserve(now, done + way, bytes);
+    } else {
+        done = at_target(now, there, target, bytes, write);
     }
     if (write) {
-        const Cycle sent = port(who, false).reserve(now, at, bytes);
-        return at_target(now, sent + way, target, bytes, true) + way;
+        return done + way;
     }
-    const Cycle data = at_target(now, at + way, target, bytes, false);
-    return port(who, true).reserve(now, data + way, bytes);
+    return port(who, true).reserve(now, over_link(now, done, link, direction, bytes) + way, bytes);
 }
 
 Cycle Fabric::State::at_dram(Cycle now, Cycle there, std::uint64_t offset, std::uint64_t bytes,
@@ -185,7 +220,7 @@ std::uint32_t Fabric::State::new_packet() {
 
 /// The way back, once the packet has left the memory.
 void Fabric::State::answer(Cycle now, const Packet& packet, Cycle done) {
-    Cycle end = std::max(done, packet.there) + packet.way;
+    Cycle end = done + packet.way;
     if (!packet.write) {
         end = port(packet.who, true).reserve(now, end, packet.bytes);
     }
@@ -221,14 +256,21 @@ void Fabric::State::deliver(Cycle now, std::uint32_t number, Cycle done) {
     const Packet packet = std::move(packets[number]);
     free_packets.push_back(number);
     if (packet.broadcast == nullptr) {
+        done = std::max(done, packet.there);
+        if (!packet.write) {
+            done = over_link(now, done, packet.link, Crossbars::Direction::kIntoGrid, packet.bytes);
+        }
         answer(now, packet, done);
         return;
     }
     BroadcastTransfer::Packet& shared = packet.broadcast->packet(packet.number);
     shared.data = done;
-    for (const std::uint32_t member : shared.waiting) {
-        answer(now, packets[member], done);
-        free_packets.push_back(member);
+    for (const std::uint32_t number_of_member : shared.waiting) {
+        const Packet& member = packets[number_of_member];
+        answer(now, member,
+               over_link(now, std::max(done, member.there), member.link, member.bytes,
+                         packet.broadcast->column(), shared));
+        free_packets.push_back(number_of_member);
     }
     shared.waiting.clear();
 }

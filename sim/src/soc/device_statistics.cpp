@@ -72,6 +72,17 @@ void Device::write_statistics() {
                       {"dram_channel_bytes", fabric.dram_channel_bytes},
                       {"pe_to_pe_bytes", fabric.pe_to_pe_bytes},
                       {"amos", fabric.amos}};
+    const Crossbars& links = fabric_.crossbars();
+    for (std::uint32_t link = 0; link < links.link_count(); ++link) {
+        const auto counted = [&](Crossbars::Direction direction) {
+            const Crossbars::Counters& from = links.counters(link, direction);
+            return Json{{"packets", from.packets},
+                        {"bytes", from.bytes},
+                        {"wait_clocks", from.wait_clocks}};
+        };
+        root["noc"][links.name(link)] = {{"in", counted(Crossbars::Direction::kIntoGrid)},
+                                         {"out", counted(Crossbars::Direction::kOutOfGrid)}};
+    }
     const LlcCounters& llc = fabric_.cache_counters();
     root["llc"] = {{"hits", llc.hits},
                    {"late_hits", llc.late_hits},

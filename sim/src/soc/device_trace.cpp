@@ -34,6 +34,15 @@ void Device::start_trace() {
     add("SRAM read", [this] { return fabric_.counters().sram_read_bytes; });
     add("SRAM write", [this] { return fabric_.counters().sram_write_bytes; });
     add("PE to PE", [this] { return fabric_.counters().pe_to_pe_bytes; });
+    const Crossbars& links = fabric_.crossbars();
+    for (std::uint32_t link = 0; link < links.link_count(); ++link) {
+        using Direction = Crossbars::Direction;
+        for (const Direction direction : {Direction::kIntoGrid, Direction::kOutOfGrid}) {
+            add(fmt::format("NoC {} {}", links.name(link),
+                            direction == Direction::kIntoGrid ? "in" : "out"),
+                [&links, link, direction] { return links.counters(link, direction).bytes; });
+        }
+    }
     for (std::uint32_t channel = 0; channel < options_.config.dram.channels; ++channel) {
         add(fmt::format("DRAM channel {}", channel),
             [this, channel] { return fabric_.counters().dram_channel_bytes[channel]; });

@@ -145,6 +145,11 @@ std::vector<Row> rows() {
     const Switch slices{"lowest address bits choose the slice", {"sram.slice_hash=false"}};
     const Switch prefetch{"no prefetch into the LLC", {"sram.llc_prefetch=false"}};
     const Switch cache{"no LLC: all of the SRAM is scratch", {"sram.scratch_bytes=268435456"}};
+    const Switch sides{"slices at the left and right edge alone", {"noc.sides=2"}};
+    const Switch links{"crossbars' links without a limit",
+                       {"noc.row_link_bytes_per_clock=0", "noc.column_link_bytes_per_clock=0"}};
+    const Switch half{"crossbars' links 64 B/clk",
+                      {"noc.row_link_bytes_per_clock=64", "noc.column_link_bytes_per_clock=64"}};
     const Switch encoding{"no 128b/130b blocks", {"pcie.block_encoding=false"}};
     const Switch headers{"no framing and headers", {"pcie.packet_overhead=false"}};
     const Switch boundary{"completions of 64 bytes", {"pcie.completion_bytes=64"}};
@@ -163,7 +168,7 @@ std::vector<Row> rows() {
          true,
          "% of peak",
          with(gemm, Product{2048, 2048, 2048, TALUS_DRV_LLS}),
-         {broadcast, narrow, slices, issue}},
+         {broadcast, narrow, slices, issue, sides, links, half}},
         {"gemm_int8",
          "the same in dynamic INT8 with (de)quantisation",
          "1.6 x FP16",
@@ -187,7 +192,7 @@ std::vector<Row> rows() {
          true,
          "% of a pure stream",
          with(layer, Product{512, 2048, 26592, TALUS_DRV_DRAM}),
-         {broadcast, prefetch, cache}},
+         {broadcast, prefetch, cache, sides, links, half}},
         {"fc_k2048",
          "FC 512x26592x2048 FP16, weights in DRAM, K = 2048",
          "> 95 % of DRAM bandwidth",

@@ -202,6 +202,29 @@ TEST_F(SystemTrace, CountersIntegrateToWhatWasMoved) {
     EXPECT_NEAR(read / moved, 1.0, 0.05);
 }
 
+TEST_F(SystemTrace, LinksOfTheNocAgree) {
+    double traced = 0; // bytes
+    double counted = 0;
+    std::uint64_t into_grid = 0;
+    for (const auto& [name, link] : statistics_.at("noc").items()) {
+        for (const char* direction : {"in", "out"}) {
+            counted += link.at(direction).at("bytes").get<double>();
+            const auto& points = track("NoC " + name + " " + direction + " [MB/s]").points;
+            for (std::size_t i = 0; i + 1 < points.size(); ++i)
+                traced += static_cast<double>(points[i].value) *
+                          static_cast<double>(points[i + 1].at - points[i].at) * 1e-3;
+        }
+        into_grid += link.at("in").at("bytes").get<std::uint64_t>();
+    }
+    EXPECT_EQ(statistics_.at("noc").size(), 32u); // eight rows and eight columns, both ends
+    EXPECT_NEAR(traced / counted, 1.0, 0.05);
+    // What the fabric interfaces read, none of it by broadcast, and what the cores and the work-queue
+    // engines fetch beside it: some kilobytes a PE.
+    const std::uint64_t read = traced_.record.counters[TALUS_PERF_FI_IN_BYTES];
+    EXPECT_GE(into_grid, read);
+    EXPECT_LE(into_grid, read + 64 * 4096);
+}
+
 // The file of --stats tells the same story as the launch's record.
 TEST_F(SystemTrace, StatisticsAgree) {
     std::uint64_t commands = 0;
