@@ -6,8 +6,10 @@
 #include "talus/hw/contract_hash.h"
 
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/signalfd.h>
@@ -33,6 +35,7 @@ struct Arguments {
     std::string mode = "0600";
     unsigned idle_exit = 0;
     bool detach = false;
+    bool clients = false;
     daemon::ServerOptions server;
 };
 
@@ -117,6 +120,32 @@ void become_quiet() {
         dup2(null.get(), fd);
 }
 
+void print_clients(const std::string& socket) {
+    daemon::Channel channel(daemon::Channel::connect(socket));
+    daemon::Request request;
+    request.op = daemon::Op::kClients;
+    if (channel.fd() < 0 || !channel.send(request))
+        throw system_error("no talusd answers at " + socket, errno);
+    pollfd entry{channel.fd(), POLLIN, 0};
+    daemon::Reply reply;
+    std::vector<std::byte> data;
+    UniqueFd none;
+    if (poll(&entry, 1, 20000) != 1 ||
+        channel.receive(reply, data, none) != daemon::Channel::Got::kMessage)
+        throw Error(TALUS_DRV_DEVICE_LOST, "talusd at " + socket + " does not answer");
+    for (std::size_t at = 0; at + sizeof(daemon::ClientEntry) <= data.size();
+         at += sizeof(daemon::ClientEntry)) {
+        daemon::ClientEntry client;
+        std::memcpy(&client, data.data() + at, sizeof client);
+        const nlohmann::ordered_json line{
+            {"pid", client.pid},         {"uid", client.uid},
+            {"domain", client.domain},   {"queues", client.queues},
+            {"commands", client.commands}, {"host_bytes", client.host_bytes},
+            {"device_bytes", client.device_bytes}};
+        std::printf("%s\n", line.dump().c_str());
+    }
+}
+
 void serve(const Arguments& arguments, const UniqueFd& ready) {
     // The lock is the process's that serves, so it is taken after the fork.
     const UniqueFd lock = take_lock(arguments.socket);
@@ -181,12 +210,11 @@ int main(int argc, char** argv) {
     app.add_option("--idle-exit", arguments.idle_exit,
                    "end after so many seconds without a client; 0: never")
         ->capture_default_str();
-    app.add_option("--job-limit-us", arguments.server.job_limit_us,
-                   "device time that one launch may take, in microseconds; 0: any")
-        ->capture_default_str();
     app.add_option("--queues-per-client", arguments.server.queues_per_client, "at most")
         ->capture_default_str();
     app.add_flag("--detach", arguments.detach, "go to the background once it serves");
+    app.add_flag("--clients", arguments.clients,
+                 "say who uses the talusd at the socket, one JSON object a line, and end");
     app.set_version_flag("--version", "talusd " TALUS_BUNDLE_VERSION_STRING);
     CLI11_PARSE(app, argc, argv);
     arguments.server.idle_exit = std::chrono::seconds(arguments.idle_exit);
@@ -194,6 +222,10 @@ int main(int argc, char** argv) {
     UniqueFd ready;
     int code = EXIT_FAILURE;
     try {
+        if (arguments.clients) {
+            print_clients(arguments.socket);
+            return EXIT_SUCCESS;
+        }
         if (arguments.detach)
             ready = detach();
         serve(arguments, ready);

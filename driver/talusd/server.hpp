@@ -18,7 +18,6 @@ namespace talus::driver::daemon {
 
 struct ServerOptions {
     std::chrono::seconds idle_exit{0}; // end when there was no client for so long; 0 = never
-    std::uint32_t job_limit_us = 1'000'000; // device time that a launch may take
     std::size_t queues_per_client = 8;
 };
 
