@@ -89,6 +89,19 @@ inline Ran run_busy_kernel(bool profile, unsigned launches = 1) {
 
 #undef BUSY_RUN
 
+/// The counters of two runs are the same, but for how a difference of whole nanojoules is rounded:
+/// that depends on what the control cores did before, and so on how often the host looked.
+inline void expect_same_counters(const Ran& left, const Ran& right) {
+    for (std::size_t i = 0; i < std::size(left.record.counters); ++i) {
+        if (i == TALUS_PERF_CONTROL_ENERGY) {
+            EXPECT_NEAR(static_cast<double>(left.record.counters[i]),
+                        static_cast<double>(right.record.counters[i]), 1);
+        } else {
+            EXPECT_EQ(left.record.counters[i], right.record.counters[i]) << i;
+        }
+    }
+}
+
 } // namespace talus::test
 
 #endif
