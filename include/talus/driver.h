@@ -156,7 +156,8 @@ typedef enum talus_drv_completion_mode {
 typedef struct talus_drv_open_options {
     size_t struct_size;
     /** "0000:03:00.0" (a BDF; real sysfs first, then the published tree), the path of a vfio-user
-     *  socket, or "sim" (starts talus-sim). NULL = environment TALUS_DEVICE; when that is unset
+     *  socket, "sim" (starts talus-sim), "talusd" or "talusd:SOCKET" (a device that other
+     *  processes use too; see driver/README.md). NULL = environment TALUS_DEVICE; when that is unset
      * too: the first discovered device, and with none in the machine, "sim". */
     const char* device;
     const char* sysfs;     /**< as in talus_drv_discover */
