@@ -533,8 +533,10 @@ std::uint64_t Device::memory_allocate(talus_drv_memory memory, std::uint64_t byt
                     "device memory of " + std::to_string(bytes) + " bytes aligned to " +
                         std::to_string(alignment) +
                         ": the size must be above 0 and the alignment a power of two");
-    if (daemon_ != nullptr)
-        return guard([&] { return daemon_->memory_allocate(memory, bytes, alignment); });
+    if (daemon_ != nullptr) {
+        const auto kind = static_cast<std::uint32_t>(memory);
+        return guard([&] { return daemon_->memory_allocate(kind, bytes, alignment); });
+    }
     const std::lock_guard lock(memory_mutex_);
     RangeAllocator& ranges = allocator(memory);
     const auto address = ranges.allocate(bytes, alignment);
@@ -556,8 +558,10 @@ void Device::memory_free(std::uint64_t address) {
 }
 
 void Device::memory_usage(talus_drv_memory memory, std::uint64_t& used, std::uint64_t& total) {
-    if (daemon_ != nullptr)
-        return guard([&] { daemon_->memory_usage(memory, used, total); });
+    if (daemon_ != nullptr) {
+        const auto kind = static_cast<std::uint32_t>(memory);
+        return guard([&] { daemon_->memory_usage(kind, used, total); });
+    }
     const std::lock_guard lock(memory_mutex_);
     const RangeAllocator& ranges = allocator(memory);
     used = ranges.used();

@@ -29,14 +29,21 @@ void say(const std::string& text) {
     std::fprintf(stderr, "talusd: %s\n", text.c_str());
 }
 
-std::span<const std::byte> bytes_of(const std::string& text) {
-    return std::as_bytes(std::span(text.data(), std::min(text.size(), kMaxData)));
+std::vector<std::byte> bytes_of(const std::string& text) {
+    const auto bytes = std::as_bytes(std::span(text.data(), std::min(text.size(), kMaxData)));
+    return {bytes.begin(), bytes.end()};
 }
 
 template <typename T>
 std::vector<std::byte> copy_of(const T& value) {
     const auto bytes = std::as_bytes(std::span(&value, 1));
     return {bytes.begin(), bytes.end()};
+}
+
+talus_drv_memory memory_kind(std::uint64_t word) {
+    if (word != TALUS_DRV_DRAM && word != TALUS_DRV_LLS)
+        throw invalid("no such device memory: " + std::to_string(word));
+    return static_cast<talus_drv_memory>(word);
 }
 
 // The shadow page is the client's to write at any moment.
@@ -189,8 +196,7 @@ bool Session::serve_request() {
     } catch (const Error& error) {
         answer = {};
         answer.reply.status = error.status();
-        const auto text = bytes_of(error.what());
-        answer.data.assign(text.begin(), text.end());
+        answer.data = bytes_of(error.what());
     }
     if (!channel_.send(answer.reply, answer.data, answer.descriptor.get()))
         throw invalid("it does not take its answers");
@@ -257,7 +263,7 @@ Session::Answer Session::handle(const Request& request, UniqueFd descriptor) {
         return answer;
     }
     case Op::kUsage:
-        server_.device().memory_usage(static_cast<talus_drv_memory>(request.words[0]),
+        server_.device().memory_usage(memory_kind(request.words[0]),
                                       answer.reply.words[0], answer.reply.words[1]);
         return answer;
     default:
@@ -518,8 +524,8 @@ Session::Answer Session::unmap(const Request& request) {
 Session::Answer Session::allocate(const Request& request) {
     const std::uint64_t bytes = request.words[1];
     Answer answer;
-    answer.reply.words[0] = server_.device().memory_allocate(
-        static_cast<talus_drv_memory>(request.words[0]), bytes, request.words[2]);
+    answer.reply.words[0] =
+        server_.device().memory_allocate(memory_kind(request.words[0]), bytes, request.words[2]);
     memory_.emplace(answer.reply.words[0], bytes);
     const std::lock_guard lock(entry_mutex_);
     entry_.device_bytes += bytes;
@@ -606,8 +612,7 @@ Session::Answer Session::reset() {
         rung = server_.reset_card(*this, reason);
     }
     answer.reply.words[0] = rung;
-    const auto text = bytes_of(reason);
-    answer.data.assign(text.begin(), text.end());
+    answer.data = bytes_of(reason);
     return answer;
 }
 

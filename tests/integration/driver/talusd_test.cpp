@@ -500,6 +500,9 @@ TEST(TalusdHostile, OnlyTheClientsOwnIsNamed) {
     }
     // Another's device memory, and the parts of the BARs that are the owner's.
     EXPECT_EQ(status_of(client.call(Op::kFree, {others_memory, 0, 0, 0})), kInvalid);
+    EXPECT_EQ(status_of(client.call(Op::kAllocate, {7, 4096, 64, 0})), kInvalid);
+    EXPECT_EQ(status_of(client.call(Op::kAllocate, {TALUS_DRV_DRAM, 0, 64, 0})), kInvalid);
+    EXPECT_EQ(status_of(client.call(Op::kUsage, {7, 0, 0, 0})), kInvalid);
     for (const std::array<std::uint64_t, 4> read :
          {std::array<std::uint64_t, 4>{TALUS_BAR_REGISTERS, TALUS_BAR0_CONTROLLER, 4, 0},
           {TALUS_BAR_STAGING, 0, 4096, 0},
