@@ -131,8 +131,9 @@ void DaemonTransport::lost() {
 }
 
 Error DaemonTransport::unsupported(const char* what) const {
-    return Error(TALUS_DRV_UNSUPPORTED, std::string(what) + " belongs to the device's owner, talusd at " +
-                                            socket_ + "; its clients do without");
+    return Error(TALUS_DRV_UNSUPPORTED, std::string(what) +
+                                            " belongs to the device's owner, talusd at " + socket_ +
+                                            "; its clients do without");
 }
 
 std::optional<DaemonTransport::Answer> DaemonTransport::take() {
@@ -183,9 +184,9 @@ DaemonTransport::Answer DaemonTransport::call(const daemon::Request& request, in
     }
     tell();
     if (answer->reply.status != TALUS_DRV_OK)
-        throw Error(static_cast<talus_drv_status>(answer->reply.status),
-                    std::string(reinterpret_cast<const char*>(answer->data.data()),
-                                answer->data.size()));
+        throw Error(
+            static_cast<talus_drv_status>(answer->reply.status),
+            std::string(reinterpret_cast<const char*>(answer->data.data()), answer->data.size()));
     return std::move(*answer);
 }
 

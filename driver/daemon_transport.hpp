@@ -20,8 +20,8 @@ namespace talus::driver {
 /// /tmp/talus-UID/talusd.sock.
 std::string default_daemon_socket();
 
-/// Config space, resets and most of the BARs are talusd's alone; here they are UNSUPPORTED. Reads of
-/// the frozen registers, the status page and the log go through it, doorbells are bells that it
+/// Config space, resets and most of the BARs are talusd's alone; here they are UNSUPPORTED. Reads
+/// of the frozen registers, the status page and the log go through it, doorbells are bells that it
 /// answers, and memory is mapped at IOVAs of this client's own range.
 class DaemonTransport final : public Transport {
   public:

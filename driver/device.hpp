@@ -36,8 +36,8 @@ struct OpenOptions {
 
 class IoQueue;
 
-/// Thread-safe; each IoQueue belongs to one thread at a time. Owns the device, or is a client of the
-/// talusd that does (device_client.cpp).
+/// Thread-safe; each IoQueue belongs to one thread at a time. Owns the device, or is a client of
+/// the talusd that does (device_client.cpp).
 class Device {
   public:
     /// Resolves, connects, boots. `options` as in talus_drv_open.
@@ -133,7 +133,7 @@ class Device {
     talus_identify identity_{};
     std::atomic<bool> ready_{false};
     bool shadow_in_use_ = false;
-    bool gzip_ = false; // copies may inflate
+    bool gzip_ = false;                   // copies may inflate
     std::atomic<std::uint32_t> epoch_{0}; // counts our resets; a queue of an older one is dead
     std::vector<std::unique_ptr<IoQueue>> queues_;
 

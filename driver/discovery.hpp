@@ -40,8 +40,9 @@ struct Target {
     std::string address;   // the transport's own: socket path or BDF; "" = start a simulator
 };
 
-/// Resolves a device name: a BDF, a socket's path, "sim", "talusd" or "talusd:SOCKET", "replay:FILE". Empty = environment TALUS_DEVICE; with
-/// that empty too, the first device discovered, else "sim".
+/// Resolves a device name: a BDF, a socket's path, "sim", "talusd" or "talusd:SOCKET",
+/// "replay:FILE". Empty = environment TALUS_DEVICE; with that empty too, the first device
+/// discovered, else "sim".
 Target resolve_target(const std::string& name, const std::string& sysfs);
 
 } // namespace talus::driver

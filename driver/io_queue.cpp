@@ -306,7 +306,7 @@ void IoQueue::wait(std::span<talus_drv_completion> completions, std::size_t mini
         device_.waiter_.until(
             [&] {
                 if (epoch_ != device_.epoch_)
-                    require_usable();
+                    return true;
                 drain(completions, count);
                 return count >= wanted;
             },
@@ -315,6 +315,9 @@ void IoQueue::wait(std::span<talus_drv_completion> completions, std::size_t mini
             timeout_us != 0 ? timeout_us : device_.options_.command_timeout_us, wait_by_,
             event_.get());
     });
+    // Not under guard(): the queue has ended, the device lives on.
+    if (count < wanted)
+        require_usable();
 }
 
 void IoQueue::poll(std::span<talus_drv_completion> completions, std::size_t& count) {

@@ -78,9 +78,9 @@ static std::string find_program(const std::string& name, const char* variable_na
             return candidate.string();
         list += "\n  " + candidate.string();
     }
-    throw Error(TALUS_DRV_NOT_FOUND, what + " " + name + " was not found; build it, or name it in the " +
-                                         "environment variable " + variable_name + ". Searched:" +
-                                         list);
+    throw Error(TALUS_DRV_NOT_FOUND,
+                what + " " + name + " was not found; build it, or name it in the " +
+                    "environment variable " + variable_name + ". Searched:" + list);
 }
 
 std::string find_simulator(const std::string& path) {

@@ -18,8 +18,8 @@ UniqueFd Channel::connect(const std::string& path) {
     }
     std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
     UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-    if (socket.valid() && ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address),
-                                    sizeof address) != 0) {
+    if (socket.valid() &&
+        ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
         const int error = errno;
         socket.reset();
         errno = error;

@@ -33,6 +33,8 @@ struct Arguments {
     std::string sysfs;
     std::string firmware;
     std::string mode = "0600";
+    std::uint64_t boot_timeout_us = OpenOptions().boot_timeout_us;
+    std::uint64_t command_timeout_us = OpenOptions().command_timeout_us;
     unsigned idle_exit = 0;
     bool detach = false;
     bool clients = false;
@@ -77,10 +79,10 @@ UniqueFd listen_at(const std::string& socket, unsigned mode) {
     UniqueFd listener(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     unlink(socket.c_str()); // of one that died: we hold the lock
     const mode_t before = umask(static_cast<mode_t>(~mode & 0777));
-    const bool bound = listener.valid() &&
-                       bind(listener.get(), reinterpret_cast<const sockaddr*>(&address),
-                            sizeof address) == 0 &&
-                       listen(listener.get(), 64) == 0;
+    const bool bound =
+        listener.valid() &&
+        bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
+        listen(listener.get(), 64) == 0;
     umask(before);
     if (!bound)
         throw system_error("cannot listen at " + socket, errno);
@@ -137,11 +139,13 @@ void print_clients(const std::string& socket) {
          at += sizeof(daemon::ClientEntry)) {
         daemon::ClientEntry client;
         std::memcpy(&client, data.data() + at, sizeof client);
-        const nlohmann::ordered_json line{
-            {"pid", client.pid},         {"uid", client.uid},
-            {"domain", client.domain},   {"queues", client.queues},
-            {"commands", client.commands}, {"host_bytes", client.host_bytes},
-            {"device_bytes", client.device_bytes}};
+        const nlohmann::ordered_json line{{"pid", client.pid},
+                                          {"uid", client.uid},
+                                          {"domain", client.domain},
+                                          {"queues", client.queues},
+                                          {"commands", client.commands},
+                                          {"host_bytes", client.host_bytes},
+                                          {"device_bytes", client.device_bytes}};
         std::printf("%s\n", line.dump().c_str());
     }
 }
@@ -160,6 +164,8 @@ void serve(const Arguments& arguments, const UniqueFd& ready) {
     options.device = arguments.device;
     options.sysfs = arguments.sysfs;
     options.firmware = arguments.firmware;
+    options.boot_timeout_us = arguments.boot_timeout_us;
+    options.command_timeout_us = arguments.command_timeout_us;
     // Nobody's kernel may keep the others' commands from being heard.
     options.transport.simulator_args = {"--host-clock", "free"};
     if (const char* more = std::getenv("TALUS_SIM_ARGS")) {
@@ -209,6 +215,12 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_option("--idle-exit", arguments.idle_exit,
                    "end after so many seconds without a client; 0: never")
+        ->capture_default_str();
+    app.add_option("--boot-timeout-us", arguments.boot_timeout_us,
+                   "device time for a boot, in microseconds")
+        ->capture_default_str();
+    app.add_option("--command-timeout-us", arguments.command_timeout_us,
+                   "device time for an admin command, in microseconds")
         ->capture_default_str();
     app.add_option("--queues-per-client", arguments.server.queues_per_client, "at most")
         ->capture_default_str();

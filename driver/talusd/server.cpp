@@ -16,7 +16,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kMaxSessions = 64; // most of them without a domain: lookers-on
-constexpr std::uint8_t kFirstDomain = 2;   // 0 sees all, 1 is talusd's own
+constexpr std::uint8_t kFirstDomain = 2; // 0 sees all, 1 is talusd's own
 constexpr std::uint64_t kScrubBytes = std::uint64_t{4} << 20;
 
 } // namespace
@@ -43,7 +43,13 @@ void Server::serve(int listener, int stop) {
             accept(listener);
         // The device may ask for something, or be gone.
         device_->transport().wait(-1, std::chrono::milliseconds(0));
-        device_->require_alive();
+        const std::uint64_t seen = resets_;
+        try {
+            device_->require_alive();
+        } catch (const Error& error) {
+            std::string reason = error.what();
+            reset_card(nullptr, seen, reason); // throws where that does not bring it back
+        }
         reap(false);
         const std::lock_guard lock(sessions_mutex_);
         if (!sessions_.empty())
@@ -68,7 +74,8 @@ void Server::accept(int listener) {
 }
 
 void Server::reap(bool all) {
-    std::list<std::unique_ptr<Session>> gone; // ended without the lock, which their threads may want
+    std::list<std::unique_ptr<Session>>
+        gone; // ended without the lock, which their threads may want
     {
         const std::lock_guard lock(sessions_mutex_);
         for (auto entry = sessions_.begin(); entry != sessions_.end();) {
@@ -124,23 +131,27 @@ void Server::scrub(std::uint64_t address, std::uint64_t bytes) {
         scrub_queue_->copy_in(address + done, zeros.data(), std::min(kScrubBytes, bytes - done));
 }
 
-talus_drv_rung Server::reset_card(Session& by, std::string& reason) {
-    const std::string why = "for " + by.name() + ", whose commands did not end: " + reason;
-    std::fprintf(stderr, "talusd: resets the card %s\n", why.c_str());
+talus_drv_rung Server::reset_card(Session* by, std::uint64_t seen, std::string& reason) {
     const std::unique_lock card(card_);
+    if (resets_ != seen)
+        return latest_rung_;
+    const std::string why =
+        (by != nullptr ? "for " + by->name() + ", whose commands did not end: " : "") + reason;
+    std::fprintf(stderr, "talusd: resets the card: %s\n", why.c_str());
     const std::lock_guard lock(sessions_mutex_);
     for (const auto& session : sessions_)
-        if (session.get() != &by)
+        if (session.get() != by)
             session->reset_coming(why);
     std::string milder;
-    const talus_drv_rung rung = device_->reset(&milder);
+    latest_rung_ = device_->reset(&milder);
     if (!milder.empty())
         reason = milder + "; " + reason;
     device_->destroy_queue(scrub_queue_);
     scrub_queue_ = device_->create_queue(0, WaitBy::kSleep);
     for (const auto& session : sessions_)
-        session->reset_done(session.get() == &by ? "" : why);
-    return rung;
+        session->reset_done(session.get() == by ? "" : why);
+    ++resets_;
+    return latest_rung_;
 }
 
 std::vector<ClientEntry> Server::clients() {

@@ -29,8 +29,8 @@ class Server {
     Server(std::unique_ptr<Device> device, const ServerOptions& options);
     ~Server();
 
-    /// Takes clients from `listener` until `stop` is readable, nobody has come for idle_exit, or the
-    /// device is lost (throws).
+    /// Takes clients from `listener` until `stop` is readable, nobody has come for idle_exit, or
+    /// the device is lost (throws).
     void serve(int listener, int stop);
 
     // For sessions.
@@ -52,9 +52,13 @@ class Server {
     /// Zeroes device memory, so that the next one to get it learns nothing. card() held.
     void scrub(std::uint64_t address, std::uint64_t bytes);
 
-    /// Resets the card, since `by`'s commands can't be ended otherwise. card() not held. The others
-    /// are told before and after.
-    talus_drv_rung reset_card(Session& by, std::string& reason);
+    /// Resets of the card so far.
+    std::uint64_t resets() const { return resets_; }
+
+    /// Resets the card unless that has happened since resets() was `seen`: `by`'s commands can't be
+    /// ended otherwise, or (null) it is lost. card() not held. The others are told before and
+    /// after.
+    talus_drv_rung reset_card(Session* by, std::uint64_t seen, std::string& reason);
 
     std::vector<ClientEntry> clients();
 
@@ -65,6 +69,8 @@ class Server {
     std::unique_ptr<Device> device_;
     ServerOptions options_;
     std::shared_mutex card_;
+    std::atomic<std::uint64_t> resets_{0};
+    talus_drv_rung latest_rung_ = TALUS_DRV_RUNG_NONE;
     std::mutex scrub_mutex_;
     IoQueue* scrub_queue_ = nullptr;
     std::mutex ids_mutex_; // domains_, queues_

@@ -263,8 +263,8 @@ Session::Answer Session::handle(const Request& request, UniqueFd descriptor) {
         return answer;
     }
     case Op::kUsage:
-        server_.device().memory_usage(memory_kind(request.words[0]),
-                                      answer.reply.words[0], answer.reply.words[1]);
+        server_.device().memory_usage(memory_kind(request.words[0]), answer.reply.words[0],
+                                      answer.reply.words[1]);
         return answer;
     default:
         throw invalid("unknown request " + std::to_string(static_cast<std::uint32_t>(request.op)));
@@ -283,8 +283,8 @@ Session::Answer Session::hello(const Request& request) {
     if (!shadow_file_.valid() || ftruncate(shadow_file_.get(), kShadowBytes) != 0 ||
         fcntl(shadow_file_.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
         throw system_error("a client's shadow page", errno);
-    void* mapped = mmap(nullptr, kShadowBytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-                        shadow_file_.get(), 0);
+    void* mapped =
+        mmap(nullptr, kShadowBytes, PROT_READ | PROT_WRITE, MAP_SHARED, shadow_file_.get(), 0);
     if (mapped == MAP_FAILED)
         throw system_error("a client's shadow page", errno);
     shadow_ = static_cast<std::byte*>(mapped);
@@ -313,8 +313,8 @@ Session::Answer Session::hello(const Request& request) {
 }
 
 Session::Queue& Session::queue(std::uint64_t qid) {
-    const auto found = qid < TALUS_MAX_QUEUES ? queues_.find(static_cast<std::uint16_t>(qid))
-                                              : queues_.end();
+    const auto found =
+        qid < TALUS_MAX_QUEUES ? queues_.find(static_cast<std::uint16_t>(qid)) : queues_.end();
     if (found == queues_.end() || found->second.entries == 0)
         throw invalid("queue " + std::to_string(qid) + " is not this client's");
     return found->second;
@@ -380,8 +380,8 @@ Session::Answer Session::admin(const Request& request) {
         return answer;
     }
     default:
-        throw Error(TALUS_DRV_PERMISSION, "admin command " + std::to_string(from.opcode) +
-                                              " is the owner's alone");
+        throw Error(TALUS_DRV_PERMISSION,
+                    "admin command " + std::to_string(from.opcode) + " is the owner's alone");
     }
 }
 
@@ -443,8 +443,8 @@ Session::Answer Session::read(const Request& request) {
     };
     const bool frozen = bar == TALUS_BAR_REGISTERS && bytes == 4 && offset % 4 == 0 &&
                         within(TALUS_BAR0_FROZEN, TALUS_BAR0_STATUS_PAGE - TALUS_BAR0_FROZEN);
-    const bool status = bar == TALUS_BAR_REGISTERS &&
-                        within(TALUS_BAR0_STATUS_PAGE, sizeof(talus_status_page));
+    const bool status =
+        bar == TALUS_BAR_REGISTERS && within(TALUS_BAR0_STATUS_PAGE, sizeof(talus_status_page));
     const bool log =
         bar == TALUS_BAR_STAGING && within(TALUS_STAGING_LOG_OFFSET, TALUS_STAGING_LOG_SIZE);
     if (bytes == 0 || bytes > kMaxData || !(frozen || status || log))
@@ -478,8 +478,8 @@ Session::Answer Session::map(const Request& request, UniqueFd descriptor) {
          iova - std::prev(next)->first < std::prev(next)->second.bytes))
         throw invalid("a mapping over another one");
     if (mappings_.size() >= kMaxMappings)
-        throw Error(TALUS_DRV_OUT_OF_HOST_MEMORY, "a client has at most " +
-                                                      std::to_string(kMaxMappings) + " mappings");
+        throw Error(TALUS_DRV_OUT_OF_HOST_MEMORY,
+                    "a client has at most " + std::to_string(kMaxMappings) + " mappings");
     // A file that can shrink would be a trap for every process that touches it.
     struct stat file {};
     const int seals = descriptor.valid() ? fcntl(descriptor.get(), F_GET_SEALS) : -1;
@@ -488,8 +488,7 @@ Session::Answer Session::map(const Request& request, UniqueFd descriptor) {
         throw invalid("memory for the device is a memfd with F_SEAL_SHRINK, as large as is said");
     Mapping mapping;
     mapping.bytes = bytes;
-    mapping.pointer =
-        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor.get(), 0);
+    mapping.pointer = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor.get(), 0);
     if (mapping.pointer == MAP_FAILED)
         throw system_error("cannot map a client's memory", errno);
     try {
@@ -602,6 +601,7 @@ Session::Answer Session::reset() {
     Answer answer;
     std::string reason;
     talus_drv_rung rung = TALUS_DRV_RUNG_ABORT;
+    const std::uint64_t seen = server_.resets();
     try {
         const std::shared_lock card(server_.card());
         end_queues();
@@ -609,7 +609,7 @@ Session::Answer Session::reset() {
         release_memory();
     } catch (const Error& error) {
         reason = error.what();
-        rung = server_.reset_card(*this, reason);
+        rung = server_.reset_card(this, seen, reason);
     }
     answer.reply.words[0] = rung;
     answer.data = bytes_of(reason);
@@ -656,8 +656,9 @@ void Session::reset_done(const std::string& why) {
     for (const auto& [index, range] : windows_) {
         talus_sqe command{};
         command.opcode = TALUS_ADMIN_SET_WINDOW;
-        command.u.set_window = {range.first, range.second, index, domain_,
-                                TALUS_WINDOW_READ | TALUS_WINDOW_WRITE, 0, {}};
+        command.u.set_window = {
+            range.first, range.second, index, domain_, TALUS_WINDOW_READ | TALUS_WINDOW_WRITE, 0,
+            {}};
         server_.device().admin(command, "SET_WINDOW");
     }
     if (why.empty() || !joined_ || left_)

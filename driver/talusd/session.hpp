@@ -27,10 +27,10 @@ class Session {
 
   private:
     struct Queue {
-        std::uint32_t entries = 0; // 0: reserved only
-        std::uint64_t rings[2] = {};  // IOVAs: submission, completion
-        UniqueFd interrupt;        // from the device
-        UniqueFd bell;             // to and from the client
+        std::uint32_t entries = 0;   // 0: reserved only
+        std::uint64_t rings[2] = {}; // IOVAs: submission, completion
+        UniqueFd interrupt;          // from the device
+        UniqueFd bell;               // to and from the client
         std::uint32_t tail = 0;
         std::uint32_t head = 0;
         std::uint64_t submitted = 0;
@@ -85,9 +85,10 @@ class Session {
     UniqueFd shadow_file_;
     std::byte* shadow_ = nullptr;
     std::map<std::uint16_t, Queue> queues_;
-    std::map<std::uint64_t, Mapping> mappings_;                            // by IOVA
-    std::map<std::uint16_t, std::pair<std::uint64_t, std::uint64_t>> windows_; // index -> IOVA, bytes
-    std::map<std::uint64_t, std::uint64_t> memory_;                        // address -> bytes
+    std::map<std::uint64_t, Mapping> mappings_; // by IOVA
+    std::map<std::uint16_t, std::pair<std::uint64_t, std::uint64_t>>
+        windows_;                                   // index -> IOVA, bytes
+    std::map<std::uint64_t, std::uint64_t> memory_; // address -> bytes
     mutable std::mutex entry_mutex_;
     ClientEntry entry_{};
     std::thread thread_; // last: it uses all of the above

@@ -165,8 +165,8 @@ class RawClient {
         iova_ = hello.reply.words[kHelloIovaBegin];
         iova_end_ = hello.reply.words[kHelloIovaEnd];
         shadow_file_ = std::move(hello.descriptor);
-        shadow_ = static_cast<std::uint32_t*>(mmap(nullptr, kShadowBytes, PROT_READ | PROT_WRITE,
-                                                   MAP_SHARED, shadow_file_.get(), 0));
+        shadow_ = static_cast<std::uint32_t*>(
+            mmap(nullptr, kShadowBytes, PROT_READ | PROT_WRITE, MAP_SHARED, shadow_file_.get(), 0));
         ASSERT_NE(static_cast<void*>(shadow_), MAP_FAILED);
     }
     /// Maps memory at the beginning of the client's IOVAs.
@@ -204,9 +204,7 @@ class RawClient {
         return file;
     }
     void ring() { EXPECT_EQ(write(bell_.get(), "!", 1), 1); }
-    talus_sqe& submission(unsigned index) {
-        return reinterpret_cast<talus_sqe*>(pointer_)[index];
-    }
+    talus_sqe& submission(unsigned index) { return reinterpret_cast<talus_sqe*>(pointer_)[index]; }
     volatile talus_cqe& completion(unsigned index) {
         return reinterpret_cast<talus_cqe*>(pointer_ + 8192)[index];
     }
@@ -329,8 +327,7 @@ TEST(Talusd, AKilledClientLeavesNothing) {
     Session witness(daemon.options());
     std::uint64_t used = 0;
     std::uint64_t total = 0;
-    ASSERT_DRV_OK(
-        talus_drv_memory_usage(witness.device, TALUS_DRV_DRAM, &used, &total));
+    ASSERT_DRV_OK(talus_drv_memory_usage(witness.device, TALUS_DRV_DRAM, &used, &total));
     std::array<int, 2> ends{};
     ASSERT_EQ(pipe2(ends.data(), O_CLOEXEC), 0);
     const pid_t child = fork();
@@ -391,6 +388,48 @@ TEST(Talusd, AResetIsTheClientsOwn) {
     ASSERT_DRV_OK(talus_drv_queue_create(session.device, nullptr, &session.queue));
     works(session);
     works(witness);
+}
+
+// Firmware that is gone takes a reset of the card; the others hear why, and go on after it.
+TEST(Talusd, DeadFirmwareIsBootedAnewForAll) {
+    std::string flips;
+    // Most of the control firmware's text, from 40 ms of device time on.
+    for (unsigned address = 0x100000; address < 0x103800; address += 8) {
+        char text[80];
+        std::snprintf(text, sizeof text, "--inject flip:memory=control:addr=%#x:bit=0:at=54000000 ",
+                      address);
+        flips += text;
+    }
+    ASSERT_EQ(setenv("TALUS_SIM_ARGS", flips.c_str(), 1), 0);
+    const Daemon daemon({"--boot-timeout-us", "20000", "--command-timeout-us", "20000"});
+    unsetenv("TALUS_SIM_ARGS");
+    Session witness(daemon.options());
+    Session session(daemon.options());
+    std::vector<talus_drv_completion> done;
+    talus_drv_status status = TALUS_DRV_OK;
+    for (int round = 0; round < 100000 && status == TALUS_DRV_OK; ++round) {
+        ASSERT_DRV_OK(session.submit({nop()}));
+        status = session.wait(1, done, 5000);
+    }
+    EXPECT_TRUE(status == TALUS_DRV_TIMEOUT || status == TALUS_DRV_DEVICE_LOST)
+        << talus_drv_last_error();
+    talus_drv_recovery recovery = TALUS_DRV_INIT(talus_drv_recovery);
+    ASSERT_DRV_OK(talus_drv_recover(session.queue, &recovery)) << daemon.log();
+    EXPECT_EQ(recovery.rung, std::uint32_t{TALUS_DRV_RUNG_FUNDAMENTAL}) << recovery.reason;
+    for (Session* each : {&session, &witness}) {
+        if (each == &witness) {
+            ASSERT_TRUE(soon([&] {
+                return witness.submit({nop()}) == TALUS_DRV_DEVICE_LOST ||
+                       witness.wait(1, done) == TALUS_DRV_DEVICE_LOST;
+            }));
+            EXPECT_NE(std::string(talus_drv_last_error()).find("for client "), std::string::npos)
+                << talus_drv_last_error();
+        }
+        talus_drv_queue_destroy(each->queue);
+        each->queue = nullptr;
+        ASSERT_DRV_OK(talus_drv_queue_create(each->device, nullptr, &each->queue));
+        works(*each);
+    }
 }
 
 TEST(Talusd, ItsDeathIsALostDevice) {
@@ -564,8 +603,8 @@ TEST(TalusdHostile, CopiesReachNoOthersHostMemory) {
     client.join();
     client.map(64 << 10);
     client.create_queue(64);
-    const std::uint64_t address = client.call(Op::kAllocate, {TALUS_DRV_DRAM, 4096, 64, 0})
-                                      .reply.words[0];
+    const std::uint64_t address =
+        client.call(Op::kAllocate, {TALUS_DRV_DRAM, 4096, 64, 0}).reply.words[0];
     unsigned index = 0;
     for (const unsigned kind : {TALUS_COPY_H2D, TALUS_COPY_D2H}) {
         talus_sqe& command = client.submission(index);
@@ -620,8 +659,7 @@ TEST(TalusdHostile, MemoryThatWasAnothersIsZero) {
         {
             Session first(daemon.options());
             address = first.memory(kind, secret.size());
-            ASSERT_DRV_OK(
-                talus_drv_copy_in(first.queue, address, secret.data(), secret.size()));
+            ASSERT_DRV_OK(talus_drv_copy_in(first.queue, address, secret.data(), secret.size()));
         }
         Session second(daemon.options());
         std::uint64_t again = 0;
