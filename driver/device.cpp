@@ -117,14 +117,14 @@ Device::Device(std::unique_ptr<Transport> transport, const std::string& name,
         const bool running = registers_.frozen(FROZEN_BOOT_STATE) == TALUS_BOOT_READY;
         boot_firmware(registers_, waiter_, options_.firmware, options_.boot_timeout_us);
         try {
-            bring_up();
+            bring_up(options_.boot_timeout_us);
         } catch (const Error& error) {
             // Firmware of another bundle that an earlier owner booted: replace it by ours.
             if (!running || error.status() != TALUS_DRV_VERSION_MISMATCH)
                 throw;
             reset_to_rom(registers_, waiter_, options_.boot_timeout_us);
             boot_firmware(registers_, waiter_, options_.firmware, options_.boot_timeout_us);
-            bring_up();
+            bring_up(options_.boot_timeout_us);
         }
         return;
     }
@@ -187,11 +187,14 @@ void Device::enable_pci() {
                               command | kPciCommandMemory | kPciCommandBusMaster);
 }
 
-bool Device::function_level_reset() {
+bool Device::has_function_level_reset() {
     const std::uint32_t express = find_capability(*transport_, kPciCapExpress);
-    if (express == 0 || (config_get<std::uint32_t>(*transport_, express + kExpressDeviceCap) &
-                         kExpressFlrCapable) == 0)
-        return false;
+    return express != 0 && (config_get<std::uint32_t>(*transport_, express + kExpressDeviceCap) &
+                            kExpressFlrCapable) != 0;
+}
+
+void Device::function_level_reset() {
+    const std::uint32_t express = find_capability(*transport_, kPciCapExpress);
     // Nothing new starts, then everything stops. PCIe gives the function 100 ms, in which it may
     // answer config reads with all ones; a simulated one is back when the write returns.
     disable_pci();
@@ -200,14 +203,14 @@ bool Device::function_level_reset() {
                               control | kExpressInitiateFlr);
     for (int tries = 0; tries < 100; ++tries) {
         if (config_get<std::uint32_t>(*transport_, 0) != 0xffffffffu)
-            return true;
+            return;
         std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
     throw Error(TALUS_DRV_DEVICE_LOST,
                 "device " + name_ + " is lost: it did not come back from its function-level reset");
 }
 
-void Device::bring_up() {
+void Device::bring_up(std::uint64_t limit_us) {
     ready_ = false;
     if (!admin_event_.valid()) {
         admin_event_.reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -240,7 +243,7 @@ void Device::bring_up() {
         // An earlier owner left its queues behind.
         registers_.write_controller(CTRL_ENABLE, 0);
         waiter_.until([&] { return (status() & TALUS_STATUS_RDY) == 0; }, "the admin queue to stop",
-                      options_.boot_timeout_us);
+                      limit_us);
     }
     enable_pci();
     if (transport_->irq_count() != 0)
@@ -254,7 +257,7 @@ void Device::bring_up() {
     registers_.write_controller(CTRL_ACQ_HI, low(admin_completion_.iova >> 32));
     registers_.write_controller(CTRL_ENABLE, 1);
     waiter_.until([&] { return (status() & TALUS_STATUS_RDY) != 0; }, "the admin queue to start",
-                  options_.boot_timeout_us);
+                  limit_us);
     identify();
     const std::uint32_t capabilities = registers_.frozen(FROZEN_CAP);
     gzip_ = (capabilities & TALUS_CAP_GZIP) != 0;
@@ -579,7 +582,7 @@ void Device::host_free(std::uint64_t iova) {
     data_memory_.release(iova);
 }
 
-// ---- Queues and reset ----
+// ---- Queues ----
 
 IoQueue* Device::create_queue(std::uint32_t entries, WaitBy wait_by) {
     const std::lock_guard lock(admin_mutex_);
@@ -642,53 +645,6 @@ void Device::destroy_queue(IoQueue* queue) {
         queues_.erase(entry);
     }
     // Destroyed without the lock: giving its memory back may close a host window.
-}
-
-talus_drv_rung Device::reset(std::string* reason) {
-    if (daemon_ != nullptr)
-        return reset_client(reason);
-    talus_drv_rung rung = TALUS_DRV_RUNG_FLR;
-    const auto go_on = [&](const std::string& why) {
-        rung = TALUS_DRV_RUNG_FUNDAMENTAL;
-        if (reason != nullptr)
-            *reason += why;
-    };
-    {
-        const std::lock_guard lock(admin_mutex_);
-        ++epoch_; // queues of before stop here
-        ready_ = false;
-        try {
-            if (!function_level_reset()) {
-                go_on("the function has no function-level reset");
-                transport_->reset();
-            }
-            enable_memory(); // the reset put config space back: until here the BARs read all ones
-            {
-                const std::lock_guard lost_lock(lost_mutex_);
-                lost_ = false;
-            }
-            try {
-                boot_firmware(registers_, waiter_, options_.firmware, options_.boot_timeout_us);
-                bring_up();
-            } catch (const Error& error) {
-                if (error.status() == TALUS_DRV_VERSION_MISMATCH)
-                    throw;
-                // The firmware did not survive; the boot ROM always does.
-                go_on(std::string("after the function-level reset: ") + error.what());
-                transport_->reset();
-                enable_memory();
-                boot_firmware(registers_, waiter_, options_.firmware, options_.boot_timeout_us);
-                bring_up();
-            }
-        } catch (const Error& error) {
-            lose(error.what());
-            throw;
-        }
-    }
-    data_memory_.for_each_arena([this](const DmaRegion& arena) {
-        guard([&] { set_window(windows_.at(arena.iova()), arena.iova(), arena.bytes()); });
-    });
-    return rung;
 }
 
 } // namespace talus::driver

@@ -68,6 +68,9 @@ class Device {
     /// milder one did not.
     talus_drv_rung reset(std::string* reason = nullptr);
 
+    /// talus_drv_reset_by: that rung and no other, or as reset() for TALUS_DRV_RUNG_NONE.
+    talus_drv_recovery reset_by(talus_drv_rung rung);
+
     const OpenOptions& options() const { return options_; }
 
     // For talusd, which lets others use the device.
@@ -93,8 +96,12 @@ class Device {
     void enable_memory();
     void enable_pci();
     void disable_pci() noexcept;
-    bool function_level_reset(); // false where the function can't
-    void bring_up();             // admin queue, identify, shadow pages; holds admin_mutex_
+    bool has_function_level_reset();
+    void function_level_reset();
+    void restart(talus_drv_rung rung); // one rung; throws UNSUPPORTED before anything is done
+    void reopen_windows();
+    // Admin queue, identify, shadow pages, each step within `limit_us`; holds admin_mutex_.
+    void bring_up(std::uint64_t limit_us);
     void join();                 // the client of a talusd: what bring_up does for an owner
     talus_drv_rung reset_client(std::string* reason);
     void identify();

@@ -223,6 +223,15 @@ talus_drv_status talus_drv_reset(talus_drv_device* device) {
     return call([&] { use(device).reset(); });
 }
 
+talus_drv_status talus_drv_reset_by(talus_drv_device* device, talus_drv_rung rung,
+                                    talus_drv_recovery* recovery) {
+    return call([&] {
+        const talus_drv_recovery done = use(device).reset_by(rung);
+        if (recovery != nullptr)
+            give(recovery, done);
+    });
+}
+
 const char* talus_drv_rung_name(talus_drv_rung rung) {
     switch (rung) {
     case TALUS_DRV_RUNG_NONE:
@@ -231,6 +240,8 @@ const char* talus_drv_rung_name(talus_drv_rung rung) {
         return "abort and reset of the sub-grid";
     case TALUS_DRV_RUNG_FLR:
         return "function-level reset";
+    case TALUS_DRV_RUNG_HOT:
+        return "hot reset";
     case TALUS_DRV_RUNG_FUNDAMENTAL:
         return "fundamental reset";
     }

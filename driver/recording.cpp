@@ -193,6 +193,14 @@ void RecordingTransport::reset() {
     record("reset", [&] { inner_->reset(); });
 }
 
+bool RecordingTransport::hot_reset() {
+    // A device that is not reset does not see the question either.
+    if (!inner_->hot_reset())
+        return false;
+    record("hot_reset", [] {});
+    return true;
+}
+
 bool RecordingTransport::wait(int eventfd, std::chrono::milliseconds timeout) {
     std::string vector = "-";
     {

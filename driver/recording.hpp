@@ -48,6 +48,7 @@ class RecordingTransport final : public Transport {
     std::uint32_t irq_count() override { return inner_->irq_count(); }
     void irq_set(std::uint32_t vector, int eventfd) override;
     void reset() override;
+    bool hot_reset() override;
     bool wait(int eventfd, std::chrono::milliseconds timeout) override;
 
   private:

@@ -94,6 +94,10 @@ class Transport {
     /// goes. (That one itself is a write to config space.) Config space is as after power-on.
     virtual void reset() = 0;
 
+    /// Resets the bus that the function is on; false where there is none, or where others'
+    /// functions are on it too. Config space is as after power-on.
+    virtual bool hot_reset() { return false; }
+
     /// Sleeps until `eventfd` is readable or `timeout` has passed, serving the device's requests
     /// meanwhile; true if readable. `eventfd` -1 = only serve.
     virtual bool wait(int eventfd, std::chrono::milliseconds timeout) = 0;

@@ -50,7 +50,7 @@ class VfioTransport final : public Transport {
     void reset() override;
 
     /// The two by themselves. False where the kernel has no such reset for this device.
-    bool hot_reset();
+    bool hot_reset() override;
     bool function_reset();
 
   private:

@@ -270,8 +270,9 @@ TALUS_DRV_API TALUS_DRV_CHECK talus_drv_status talus_drv_reset(talus_drv_device*
 typedef enum talus_drv_rung {
     TALUS_DRV_RUNG_NONE = 0,  /**< false alarm: the commands have completed meanwhile */
     TALUS_DRV_RUNG_ABORT = 1, /**< the firmware aborts them and resets the sub-grid of a launch */
-    TALUS_DRV_RUNG_FLR = 2,   /**< talus_drv_reset's: the firmware lives on */
-    TALUS_DRV_RUNG_FUNDAMENTAL = 3 /**< hot reset, or what the transport has: booted from its ROM */
+    TALUS_DRV_RUNG_FLR = 2,   /**< function-level reset: the firmware lives on */
+    TALUS_DRV_RUNG_HOT = 3,   /**< reset of the bus that the function is on: booted from its ROM */
+    TALUS_DRV_RUNG_FUNDAMENTAL = 4 /**< reset of the card: booted from its ROM */
 } talus_drv_rung;
 
 /** Name of a rung ("function-level reset"); never NULL. */
@@ -284,6 +285,15 @@ typedef struct talus_drv_recovery {
     uint64_t wall_us;  /**< wall-clock time that it took */
     char reason[256];  /**< why the milder rungs did not do; "" if there was no need for another */
 } talus_drv_recovery;
+
+/** talus_drv_reset by one rung and no other: TALUS_DRV_RUNG_FLR, _HOT or _FUNDAMENTAL; or with
+ * TALUS_DRV_RUNG_NONE by the mildest of them that works, as talus_drv_reset does. `recovery` (may
+ * be NULL) says which one that was, how long it took, and why the milder ones did not do.
+ * Errors: as talus_drv_reset; UNSUPPORTED (the device, or what stands between it and this process,
+ * has no such reset; nothing was done), FIRMWARE (only FLR: the firmware did not survive it). */
+TALUS_DRV_API TALUS_DRV_CHECK talus_drv_status talus_drv_reset_by(talus_drv_device* device,
+                                                                  talus_drv_rung rung,
+                                                                  talus_drv_recovery* recovery);
 
 struct talus_drv_queue;
 

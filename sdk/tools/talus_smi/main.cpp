@@ -1,4 +1,4 @@
-// talus-smi: which Talus devices are there, and how are they?
+// talus-smi: which Talus devices are there, and how are they? Resets one that hangs.
 #include "talus/driver.h"
 
 #include "talus/hw/contract_hash.h"
@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -44,6 +45,7 @@ struct Options {
     std::string sysfs;
     bool json = false;
     bool boot = false;
+    std::string rung; // of `reset`; empty: the mildest that works
 };
 
 using DevicePtr = std::unique_ptr<talus_drv_device, void (*)(talus_drv_device*)>;
@@ -232,6 +234,39 @@ int bind(const Options& options, bool to_vfio) {
     return kExitOk;
 }
 
+int reset(const Options& options) {
+    const DevicePtr device = open(options);
+    talus_drv_device_info info = TALUS_DRV_INIT(talus_drv_device_info);
+    check(talus_drv_get_info(device.get(), &info));
+    if (std::string(info.transport) == "talusd")
+        throw Failure(kExitFailure, "a card of talusd's is reset by talusd, when a client's work "
+                                    "does not end; end talusd first to do it by hand");
+    const std::map<std::string, talus_drv_rung> rungs{{"", TALUS_DRV_RUNG_NONE},
+                                                      {"flr", TALUS_DRV_RUNG_FLR},
+                                                      {"hot", TALUS_DRV_RUNG_HOT},
+                                                      {"fundamental", TALUS_DRV_RUNG_FUNDAMENTAL}};
+    talus_drv_recovery done = TALUS_DRV_INIT(talus_drv_recovery);
+    check(talus_drv_reset_by(device.get(), rungs.at(options.rung), &done));
+    check(talus_drv_get_info(device.get(), &info));
+    const char* rung = talus_drv_rung_name(static_cast<talus_drv_rung>(done.rung));
+    if (options.json)
+        fmt::print("{}\n", Json{{"device", info.name},
+                                {"simulated", info.simulated != 0},
+                                {"asked", options.rung.empty() ? "any" : options.rung},
+                                {"rung", rung},
+                                {"reason", done.reason},
+                                {"seconds", static_cast<double>(done.wall_us) * 1e-6},
+                                {"boot_state", info.boot_state_name},
+                                {"reset_epoch", info.reset_epoch}}
+                               .dump(2));
+    else
+        fmt::print("{}{}: {} in {:.3f} s, now {}{}{}\n", info.name,
+                   info.simulated != 0 ? " (simulated)" : "", rung,
+                   static_cast<double>(done.wall_us) * 1e-6, info.boot_state_name,
+                   done.reason[0] != '\0' ? "; a milder reset did not do: " : "", done.reason);
+    return kExitOk;
+}
+
 int log(const Options& options) {
     const DevicePtr device = open(options);
     std::size_t length = 0;
@@ -256,7 +291,7 @@ int log(const Options& options) {
 } // namespace
 
 int main(int argc, char** argv) {
-    CLI::App app{"Lists Talus accelerators and shows their state.", "talus-smi"};
+    CLI::App app{"Lists Talus accelerators, shows their state, and resets them.", "talus-smi"};
     app.footer(kExitCodes);
     app.set_version_flag("--version", std::string("talus-smi " TALUS_BUNDLE_VERSION_STRING));
     app.require_subcommand(1);
@@ -284,6 +319,21 @@ int main(int argc, char** argv) {
     CLI::App* log_command = app.add_subcommand("log", "The firmware's log page");
     with_device(log_command);
 
+    CLI::App* reset_command = app.add_subcommand(
+        "reset", "Reset a device that hangs, and boot it. Ends its queues and clears its memory; "
+                 "exit code 0 only if its firmware runs afterwards");
+    common(reset_command);
+    reset_command->add_option("-d,--device", options.device,
+                              "BDF (0000:03:00.0) or vfio-user socket (default: TALUS_DEVICE, else "
+                              "the first device listed)");
+    reset_command
+        ->add_option(
+            "--rung", options.rung,
+            "This reset and no other: flr (function-level: the firmware lives on), hot (of "
+            "the bus), fundamental (of the card); hot and fundamental boot the firmware "
+            "anew (default: the mildest that works)")
+        ->check(CLI::IsMember({"flr", "hot", "fundamental"}));
+
     CLI::App* bind_command = app.add_subcommand(
         "bind", "Hand a PCI device to vfio-pci, through which the driver reaches it (needs root)");
     CLI::App* unbind_command =
@@ -304,6 +354,8 @@ int main(int argc, char** argv) {
             return list(options);
         if (info_command->parsed())
             return info(options);
+        if (reset_command->parsed())
+            return reset(options);
         if (bind_command->parsed() || unbind_command->parsed())
             return bind(options, bind_command->parsed());
         return log(options);

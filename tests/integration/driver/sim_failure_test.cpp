@@ -67,9 +67,7 @@ TEST(DriverSimFailure, DeadFirmwareIsBootedAnew) {
         arguments.insert(arguments.end(), {"--inject", text});
     }
     const SimProcess sim(false, arguments);
-    talus_drv_open_options options = sim.options();
-    options.boot_timeout_us = 20'000; // of device time; it boots in 1 ms
-    Session session(options);
+    Session session(sim.options());
     talus_drv_recovery recovery = TALUS_DRV_INIT(talus_drv_recovery);
     std::vector<talus_drv_completion> done;
     talus_drv_status status = TALUS_DRV_OK;

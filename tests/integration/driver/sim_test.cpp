@@ -55,6 +55,45 @@ TEST(DriverSim, PublishedDeviceIsFoundAndOpened) {
     EXPECT_EQ(session.run({nop(9)}).at(0).user_data, 9u);
 }
 
+// Exit codes: 0 only if the device runs afterwards, 1 it does not, 2 wrong usage, 3 no device.
+TEST(DriverSim, SmiResetsADevice) {
+    const SimProcess sim;
+    const auto reset = [&](const std::string& arguments) {
+        return run_program(std::string(TALUS_TEST_SMI) + " reset -d " + sim.socket() + " " +
+                           arguments + " 2>&1");
+    };
+    std::uint32_t epoch = 0;
+    for (const auto& [arguments, rung] : std::initializer_list<std::pair<std::string, std::string>>{
+             {"", "function-level reset"},
+             {"--rung flr", "function-level reset"},
+             {"--rung fundamental", "fundamental reset"}}) {
+        const auto [text, code] = reset("--json " + arguments);
+        ASSERT_EQ(code, 0) << text;
+        const auto report = nlohmann::json::parse(text);
+        EXPECT_EQ(report.at("device"), sim.socket());
+        EXPECT_EQ(report.at("rung"), rung);
+        EXPECT_EQ(report.at("reason"), "");
+        EXPECT_EQ(report.at("boot_state"), "READY");
+        EXPECT_GT(report.at("seconds"), 0);
+        EXPECT_GT(report.at("reset_epoch"), epoch);
+        epoch = report.at("reset_epoch");
+    }
+    const auto [line, code] = reset("");
+    EXPECT_EQ(code, 0);
+    EXPECT_NE(line.find("(simulated): function-level reset in 0."), std::string::npos) << line;
+    const auto hot = reset("--rung hot");
+    EXPECT_EQ(hot.second, 1);
+    EXPECT_NE(hot.first.find("there is no bus to reset"), std::string::npos) << hot.first;
+    EXPECT_EQ(reset("--rung cold").second, 2);
+    EXPECT_EQ(run_program(std::string(TALUS_TEST_SMI) + " reset -d /nowhere 2>&1").second, 3);
+    {
+        Session session(sim.options()); // nobody resets a device under its owner's hands
+        const auto held = reset("");
+        EXPECT_EQ(held.second, 1) << held.first;
+        EXPECT_STATUS(session.run({nop()})[0], TALUS_OK);
+    }
+}
+
 TEST(DriverSim, CardsOfOneProcessAreApart) {
     constexpr unsigned kCards = 4;
     const SimProcess sim(true, {}, kCards);
