@@ -2,6 +2,7 @@
 
 #include "error.hpp"
 #include "locate.hpp"
+#include "watch.hpp"
 
 #include "talus/hw/contract_hash.h"
 #include "talus/hw/pci.h"
@@ -30,7 +31,7 @@ using Clock = std::chrono::steady_clock;
 using daemon::Op;
 
 // A talusd that says nothing for this long is stopped or dead; its own waits are shorter.
-constexpr auto kAnswerLimit = std::chrono::seconds(60);
+constexpr auto kAnswerLimit = std::chrono::seconds(90);
 constexpr auto kStartLimit = std::chrono::seconds(30);
 
 Error no_daemon(const std::string& socket, int error) {
@@ -172,14 +173,15 @@ DaemonTransport::Answer DaemonTransport::call(const daemon::Request& request, in
         const std::lock_guard lock(mutex_);
         if (lost_ || !channel_.send(request, descriptor))
             lost();
-        const auto deadline = Clock::now() + kAnswerLimit;
+        AwakeClock awake(Clock::now());
         while (!(answer = take())) {
-            if (Clock::now() >= deadline) {
+            awake.look(Clock::now());
+            if (awake.elapsed() >= kAnswerLimit) {
                 lost_ = true; // a late answer would be taken for another request's
                 throw Error(TALUS_DRV_DEVICE_LOST, "talusd at " + socket_ + " does not answer");
             }
             pollfd entry{channel_.fd(), POLLIN, 0};
-            poll(&entry, 1, 1000);
+            poll(&entry, 1, 500); // in slices, so that a pause of this process shows as one
         }
     }
     tell();

@@ -3,6 +3,7 @@
 
 #include "error.hpp"
 #include "firmware.hpp"
+#include "fork_mark.hpp"
 #include "memory.hpp"
 #include "queue.hpp"
 #include "registers.hpp"
@@ -72,6 +73,7 @@ class Device {
     talus_drv_recovery reset_by(talus_drv_rung rung);
 
     const OpenOptions& options() const { return options_; }
+    const std::string& name() const { return name_; }
 
     // For talusd, which lets others use the device.
     Transport& transport() { return *transport_; }
@@ -83,6 +85,10 @@ class Device {
     talus_cqe admin(talus_sqe command, const char* what);
     talus_fault_record fault_record(std::uint32_t qid);
     void require_alive(); // throws DEVICE_LOST with the reason
+
+    /// This process was forked from the one that opened the device: it must not touch it, nor run
+    /// the destructor.
+    bool inherited() const { return fork_mark_.inherited(); }
 
   private:
     friend class IoQueue;
@@ -102,7 +108,7 @@ class Device {
     void reopen_windows();
     // Admin queue, identify, shadow pages, each step within `limit_us`; holds admin_mutex_.
     void bring_up(std::uint64_t limit_us);
-    void join();                 // the client of a talusd: what bring_up does for an owner
+    void join(); // the client of a talusd: what bring_up does for an owner
     talus_drv_rung reset_client(std::string* reason);
     void identify();
     void accept_identity(const talus_identify& identity);
@@ -113,6 +119,7 @@ class Device {
 
     RangeAllocator& allocator(talus_drv_memory memory);
 
+    ForkMark fork_mark_;
     OpenOptions options_;
     std::string name_;
     std::unique_ptr<Transport> transport_;

@@ -90,6 +90,12 @@ WaitBy wait_by(std::uint32_t mode) {
     return mode == TALUS_DRV_COMPLETION_POLL ? WaitBy::kPoll : WaitBy::kSleep;
 }
 
+[[noreturn]] void throw_inherited(const Device& device) {
+    throw Error(TALUS_DRV_DEVICE_LOST, "device " + device.name() +
+                                           " belongs to the process that this one was forked " +
+                                           "from; what a child needs it opens itself");
+}
+
 OpenOptions convert(const talus_drv_open_options* given) {
     const talus_drv_open_options from = take(given);
     require((from.flags & ~(TALUS_DRV_OPEN_NO_BOOT | TALUS_DRV_OPEN_DMA_BY_MESSAGE)) == 0,
@@ -123,12 +129,17 @@ OpenOptions convert(const talus_drv_open_options* given) {
 
 Device& use(talus_drv_device* device) {
     require(device != nullptr, "device is NULL");
+    if (device->device->inherited())
+        throw_inherited(*device->device);
     return *device->device;
 }
 
 IoQueue& use(talus_drv_queue* queue) {
     require(queue != nullptr, "queue is NULL");
-    return *reinterpret_cast<IoQueue*>(queue);
+    auto& io = *reinterpret_cast<IoQueue*>(queue);
+    if (io.device().inherited())
+        throw_inherited(io.device());
+    return io;
 }
 
 } // namespace
@@ -193,6 +204,9 @@ talus_drv_status talus_drv_open(const talus_drv_open_options* options, talus_drv
 }
 
 void talus_drv_close(talus_drv_device* device) {
+    // In a child of fork() none of it is this process's to end, nor is its DMA memory there.
+    if (device == nullptr || device->device->inherited())
+        return;
     delete device;
 }
 
@@ -311,6 +325,8 @@ void talus_drv_queue_destroy(talus_drv_queue* queue) {
     if (queue == nullptr)
         return;
     auto* io = reinterpret_cast<IoQueue*>(queue);
+    if (io->device().inherited())
+        return;
     (void)call([&] { io->device().destroy_queue(io); });
 }
 

@@ -63,6 +63,11 @@ bool DmaRegion::create(std::uint64_t page_bytes, bool last_resort) {
     void* mapped = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, file_.get(), 0);
     if (mapped == MAP_FAILED)
         return failed("cannot map DMA memory of " + std::to_string(bytes_) + " bytes");
+    // A child of fork() has no business in it.
+    if (madvise(mapped, bytes_, MADV_DONTFORK) != 0) {
+        munmap(mapped, bytes_);
+        return failed("MADV_DONTFORK");
+    }
     pointer_ = static_cast<std::byte*>(mapped);
     page_bytes_ = page_bytes;
     return true;

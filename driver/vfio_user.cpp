@@ -1,6 +1,7 @@
 #include "vfio_user.hpp"
 
 #include "error.hpp"
+#include "watch.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -19,6 +20,7 @@
 namespace talus::driver {
 namespace {
 
+constexpr std::chrono::milliseconds kSlice{500}; // of a wait for a reply
 constexpr std::size_t kHeaderBytes = sizeof(vfio_user_header);
 constexpr std::size_t kMaxFds = 16;
 // The largest message that we accept: a full transfer and its head.
@@ -101,6 +103,9 @@ VfioUserTransport::~VfioUserTransport() {
             dma_unmap(dma_.begin()->first, dma_.begin()->second.bytes);
     } catch (const Error&) {
     }
+    // Also for descriptors of this socket that a child of a fork still has: the server is to hear
+    // of the end.
+    shutdown(socket_.get(), SHUT_RDWR);
     for (const BarMapping& mapping : mappings_)
         munmap(const_cast<std::byte*>(mapping.pointer), mapping.bytes);
 }
@@ -249,12 +254,14 @@ VfioUserTransport::Reply VfioUserTransport::request(std::uint16_t command,
     awaited_ = header;
     reply_.reset();
 
-    const auto deadline = Clock::now() + reply_limit_;
+    AwakeClock awake(Clock::now());
     pump();
     while (!reply_) {
         pollfd entry{socket_.get(), static_cast<short>(POLLIN | (out_.empty() ? 0 : POLLOUT)), 0};
-        const auto left =
-            std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
+        awake.look(Clock::now());
+        // In slices, so that a pause of this process shows as one.
+        const auto left = std::min(
+            std::chrono::ceil<std::chrono::milliseconds>(reply_limit_ - awake.elapsed()), kSlice);
         if (left.count() <= 0)
             fail(std::string("no answer to vfio-user ") + command_name(command) + " within " +
                  std::to_string(reply_limit_.count()) + " ms" +

@@ -39,11 +39,10 @@ void Waiter::until(const std::function<bool()>& done, const std::string& what,
     if (done())
         return;
     talus_status_page status = registers_.status();
-    const auto began = WallClock::now();
-    const auto earliest = status.free_running != 0
-                              ? began + microseconds(std::min(timeout_us, kFreeFloorUs))
-                              : WallClock::time_point::min();
-    Watch watch(device_clocks(timeout_us, status.clock_khz), status.device_clock, began, earliest);
+    const auto floor =
+        microseconds(status.free_running != 0 ? std::min(timeout_us, kFreeFloorUs) : 0);
+    Watch watch(device_clocks(timeout_us, status.clock_khz), status.device_clock, WallClock::now(),
+                floor);
     bool stepping = false;
     microseconds nap{20};
     for (unsigned round = 0;; ++round) {
@@ -82,12 +81,13 @@ void Waiter::until(const std::function<bool()>& done, const std::string& what,
                 ++lost_interrupts_;
             return;
         }
+        const Watch::Verdict verdict = watch.observe(status.device_clock, now, status.held != 0);
         // A parked device has nothing to run before its next timer; it moves on when it is read.
         // That is how a command that the firmware lost still meets its time-out.
-        stepping = status.parked != 0 && now - began >= kParkedGrace;
-        if (stepping)
+        stepping = status.parked != 0 && watch.elapsed() >= kParkedGrace;
+        if (stepping && verdict == Watch::Verdict::kGoOn)
             registers_.step_parked();
-        switch (watch.observe(status.device_clock, now, status.held != 0)) {
+        switch (verdict) {
         case Watch::Verdict::kGoOn:
             break;
         case Watch::Verdict::kTimeout:

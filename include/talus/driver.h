@@ -28,9 +28,14 @@
  *   Threads. A device may be used from any threads at once. A queue belongs to one thread at a time
  *            (different queues may run in parallel). Handles must not be used while or after they
  *            are closed. There is no global state and no signal handler.
+ *   Fork.    A device belongs to the process that opened it. In a child of fork() every call with
+ *            its handles returns TALUS_DRV_DEVICE_LOST at once and does nothing, closing it frees
+ *            nothing, and host buffers are not mapped. The child may open a device of its own. It
+ *            keeps the parent's descriptors open until it ends or executes another program.
  *   Time.    Time-outs are in device time (the device's own clock, simulated for a simulated device).
  *            A device whose clock stands still for 5 s of wall clock with work pending, or whose
- *            transport is gone, is lost: every call on it returns TALUS_DRV_DEVICE_LOST.
+ *            transport is gone, is lost: every call on it returns TALUS_DRV_DEVICE_LOST. While this
+ *            process itself was stopped (SIGSTOP, a suspended machine), nothing counts as late.
  */
 /* clang-format on */
 #ifndef TALUS_DRIVER_H

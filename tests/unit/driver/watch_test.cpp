@@ -20,21 +20,69 @@ using Verdict = Watch::Verdict;
 
 const Watch::WallClock::time_point kStart{};
 
+// A process that looks every 20 ms, as Waiter does.
+class Looker {
+  public:
+    explicit Looker(Watch& watch) : watch_(watch) {}
+    Verdict until(milliseconds wall, std::uint64_t device_clock, bool held = false) {
+        Verdict verdict = Verdict::kGoOn;
+        while (now_ < kStart + wall && verdict == Verdict::kGoOn) {
+            now_ = std::min<Watch::WallClock::time_point>(now_ + milliseconds(20), kStart + wall);
+            verdict = watch_.observe(device_clock, now_, held);
+        }
+        return verdict;
+    }
+
+  private:
+    Watch& watch_;
+    Watch::WallClock::time_point now_ = kStart;
+};
+
 TEST(Watch, SlowDeviceIsNoTimeout) {
     Watch watch(1000, 50, kStart);
-    // Hours of wall clock, as long as the device's clock creeps on.
+    Looker looker(watch);
+    // An hour of wall clock, as long as the device's clock creeps on.
     for (int i = 1; i <= 1000; ++i)
-        EXPECT_EQ(watch.observe(50 + static_cast<std::uint64_t>(i), kStart + i * seconds(4)),
-                  Verdict::kGoOn);
-    EXPECT_EQ(watch.observe(1051, kStart + hours(2)), Verdict::kTimeout);
+        ASSERT_EQ(looker.until(i * seconds(4), 50 + static_cast<std::uint64_t>(i)), Verdict::kGoOn);
+    EXPECT_EQ(looker.until(hours(2), 1051), Verdict::kTimeout);
 }
 
 TEST(Watch, StandstillIsCountedFromTheLastMovement) {
     Watch watch(1000, 0, kStart);
-    EXPECT_EQ(watch.observe(0, kStart + milliseconds(4999)), Verdict::kGoOn);
+    Looker looker(watch);
+    EXPECT_EQ(looker.until(milliseconds(4999), 0), Verdict::kGoOn);
     EXPECT_EQ(watch.observe(1, kStart + milliseconds(4999)), Verdict::kGoOn);
-    EXPECT_EQ(watch.observe(1, kStart + milliseconds(9998)), Verdict::kGoOn);
-    EXPECT_EQ(watch.observe(1, kStart + milliseconds(9999)), Verdict::kStandsStill);
+    EXPECT_EQ(looker.until(milliseconds(9998), 1), Verdict::kGoOn);
+    EXPECT_EQ(looker.until(milliseconds(9999), 1), Verdict::kStandsStill);
+}
+
+// Whoever was stopped for a minute has seen nothing of it: neither a clock that stood still, nor
+// one that ran on while the device waited for this process.
+TEST(Watch, APauseOfTheWatcherIsNobodysDelay) {
+    Watch still(1000, 0, kStart);
+    EXPECT_EQ(still.observe(0, kStart + seconds(60)), Verdict::kGoOn);
+    Watch running(1000, 0, kStart, milliseconds(40));
+    EXPECT_EQ(running.observe(80'000'000'000, kStart + seconds(60)), Verdict::kGoOn);
+    EXPECT_EQ(running.observe(80'000'001'000, kStart + seconds(60) + milliseconds(20)),
+              Verdict::kGoOn);
+    EXPECT_EQ(running.observe(80'000'001'001, kStart + seconds(60) + milliseconds(40)),
+              Verdict::kTimeout);
+}
+
+// On a host that lets it look once in two seconds only, a watch ends all the same.
+TEST(Watch, PausesDoNotGoOnForEver) {
+    Watch still(1000, 0, kStart);
+    int looks = 1;
+    while (still.observe(0, kStart + looks * seconds(2)) == Verdict::kGoOn && looks < 100)
+        ++looks;
+    EXPECT_EQ(looks, 5); // each counts as a second
+    Watch late(1000, 0, kStart);
+    looks = 1;
+    while (late.observe(static_cast<std::uint64_t>(looks) * 2000, kStart + looks * seconds(2)) ==
+               Verdict::kGoOn &&
+           looks < 100)
+        ++looks;
+    EXPECT_EQ(looks, static_cast<int>(Watch::kMostPauses) + 1);
 }
 
 TEST(Watch, ResetPutsTheClockBack) {
@@ -121,7 +169,7 @@ TEST_F(Wait, GoneTransportEndsIt) {
 } // namespace
 // A simulator whose clock runs on while the host is busy elsewhere is not late for that.
 TEST(Watch, IsNotLateBeforeTheWallClockSaysSo) {
-    Watch watch(1000, 0, kStart, kStart + milliseconds(40));
+    Watch watch(1000, 0, kStart, milliseconds(40));
     EXPECT_EQ(watch.observe(5000, kStart + milliseconds(39)), Verdict::kGoOn);
     EXPECT_EQ(watch.observe(5001, kStart + milliseconds(40)), Verdict::kTimeout);
 }
@@ -129,9 +177,10 @@ TEST(Watch, IsNotLateBeforeTheWallClockSaysSo) {
 // A debugger may hold a device as long as it likes; from when it lets go the limit counts anew.
 TEST(Watch, AHeldDeviceDoesNotStandStill) {
     Watch watch(1000, 50, kStart);
-    EXPECT_EQ(watch.observe(50, kStart + hours(1), true), Verdict::kGoOn);
-    EXPECT_EQ(watch.observe(50, kStart + hours(1) + milliseconds(4999)), Verdict::kGoOn);
-    EXPECT_EQ(watch.observe(50, kStart + hours(1) + seconds(5)), Verdict::kStandsStill);
+    Looker looker(watch);
+    EXPECT_EQ(looker.until(hours(1), 50, true), Verdict::kGoOn);
+    EXPECT_EQ(looker.until(hours(1) + milliseconds(4999), 50), Verdict::kGoOn);
+    EXPECT_EQ(looker.until(hours(1) + seconds(5), 50), Verdict::kStandsStill);
 }
 
 } // namespace talus::driver
