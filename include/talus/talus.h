@@ -76,7 +76,8 @@ typedef enum talus_status {
     TALUS_ERROR_DEVICE = 11,            /**< the device failed; the message holds its diagnosis */
     TALUS_ERROR_DATA = 12,              /**< a data file (click log, encoder) is malformed */
     TALUS_ERROR_INTERNAL = 13,          /**< a defect of the SDK */
-    TALUS_ERROR_DEVICE_LOST = 14 /**< the device is gone, and the run could not be repeated */
+    TALUS_ERROR_DEVICE_LOST = 14,       /**< the device is gone, and the run was not repeated */
+    TALUS_ERROR_TIMEOUT = 15 /**< the device did not end the run, which was ended and not repeated */
 } talus_status;
 
 /** Name of a status ("index out of range"); never NULL. */
@@ -131,6 +132,9 @@ typedef struct talus_device_options {
     /** talus, 1: every launch leaves its performance counters (talus_operator_stats: resources,
      *  stalls, counters), at the price of one copy a batch. */
     int32_t profile;
+    /** talus: microseconds of device time that the copies and launches of one batch may take; 0 =
+     *  1 s. What has not ended by then is ended by force. */
+    uint64_t command_timeout_us;
 } talus_device_options;
 
 typedef struct talus_device_info {
@@ -171,7 +175,9 @@ typedef struct talus_model_options {
     /** What happens when a device is lost (unplugged, its process died, its firmware is silent)
      * during a run. 0: the device is opened anew, the model is planned over it, and the run is
      * repeated with the same inputs; where it can't be opened, its operators fall back as if it had
-     * never been there, unless `strict` forbids that. 1: the run fails with DEVICE_LOST. */
+     * never been there, unless `strict` forbids that. A run that the device does not end in time
+     * (command_timeout_us) is ended by the mildest means that work, and repeated; where it hangs
+     * again and again, its operators fall back too. 1: the run fails with DEVICE_LOST or TIMEOUT. */
     int32_t keep_lost;
     int32_t reserved;
 } talus_model_options;

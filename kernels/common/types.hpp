@@ -161,6 +161,7 @@ enum class Status : int32_t {
     kDeviceError = 5, // driver or device failed; the stream is unusable afterwards
     kUnavailable = 6, // no such device, driver or library on this machine
     kDeviceLost = 7,  // the device is gone: nothing of this opened device works any more
+    kTimedOut = 8,    // the work did not end and was ended by force; what else the device has lives
 };
 
 // Text for people, filled in whenever a function returns something other than kOk.

@@ -128,6 +128,8 @@ const char* talus_status_name(talus_status status) {
         return "internal error";
     case TALUS_ERROR_DEVICE_LOST:
         return "device lost";
+    case TALUS_ERROR_TIMEOUT:
+        return "time-out";
     }
     return "unknown status";
 }

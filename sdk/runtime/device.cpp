@@ -29,6 +29,8 @@ talus_status status_of(kernels::Status status) {
         return TALUS_ERROR_UNAVAILABLE;
     case kernels::Status::kDeviceLost:
         return TALUS_ERROR_DEVICE_LOST;
+    case kernels::Status::kTimedOut:
+        return TALUS_ERROR_TIMEOUT;
     }
     return TALUS_ERROR_INTERNAL;
 }

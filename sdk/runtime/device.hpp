@@ -75,7 +75,9 @@ class Device {
 
     // Nothing works on it any more, for good; see kernels::Status::kDeviceLost.
     virtual bool lost() const { return false; }
-    // A device opened as this one was. Throws Failure.
+    // A run on it did not end by itself: repeating it may not help.
+    virtual bool hung() const { return false; }
+    // A device opened as this one was, or the same one after its reset. Throws Failure.
     virtual DevicePtr reopen() const;
 
     // Device memory. `got` (may be null) tells where it is. Throws Failure OUT_OF_MEMORY.

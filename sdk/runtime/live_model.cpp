@@ -40,21 +40,29 @@ std::string LiveModel::recovery_log() const {
     return log_;
 }
 
-ModelPtr LiveModel::recover(const ModelPtr& failed, const std::string& reason) {
+ModelPtr LiveModel::recover(const ModelPtr& failed, talus_status status, const std::string& reason,
+                            bool last) {
     const std::lock_guard lock(mutex_);
     if (current_ != failed)
         return current_;
     if (keep_lost_)
-        fail(TALUS_ERROR_DEVICE_LOST, "{}", reason);
+        fail(status, "{}", reason);
     plan::Options options = current_->plan().options;
     std::vector<DevicePtr> devices;
     std::string log;
     for (const DevicePtr& device : current_->plan().devices) {
+        const std::string& name = device->info().name;
+        if (last && device->hung()) {
+            if (options.strict)
+                fail(status, "{}; strict, and {} hangs again and again", reason, name);
+            log += fmt::format("{} hangs again and again, its operators run elsewhere ({})\n", name,
+                               reason);
+            continue;
+        }
         if (!device->lost()) {
             devices.push_back(device);
             continue;
         }
-        const std::string& name = device->info().name;
         try {
             devices.push_back(device->reopen());
             log += fmt::format("{} was lost and is open again ({})\n", name, reason);
@@ -68,18 +76,25 @@ ModelPtr LiveModel::recover(const ModelPtr& failed, const std::string& reason) {
                             name, reason, failure.what());
         }
     }
+    log_ += log;
+    if (devices == current_->plan().devices) {
+        log_ += fmt::format("a run did not end and was repeated ({})\n", reason);
+        return current_;
+    }
     drop_denials(options, devices);
     current_ = current_->replan(std::move(devices), std::move(options));
     explanations_.push_back(current_->explanation());
-    log_ += log;
     return current_;
 }
 
 void run_with_recovery(LiveModel& model, std::unique_ptr<Request>& request) {
     ModelPtr latest = request->model();
+    talus_status status = TALUS_SUCCESS;
     std::string reason;
     for (int recoveries = 0;; ++recoveries) {
-        const ModelPtr next = recoveries == 0 ? nullptr : model.recover(latest, reason);
+        const ModelPtr next =
+            recoveries == 0 ? nullptr
+                            : model.recover(latest, status, reason, recoveries == kMostRecoveries);
         try {
             // The new device may be lost while the request makes itself ready on it.
             if (next != nullptr) {
@@ -91,7 +106,9 @@ void run_with_recovery(LiveModel& model, std::unique_ptr<Request>& request) {
             request->run();
             return;
         } catch (const Failure& failure) {
-            if (failure.status() != TALUS_ERROR_DEVICE_LOST || recoveries == kMostRecoveries)
+            status = failure.status();
+            if ((status != TALUS_ERROR_DEVICE_LOST && status != TALUS_ERROR_TIMEOUT) ||
+                recoveries == kMostRecoveries)
                 throw;
             reason = failure.what();
         }

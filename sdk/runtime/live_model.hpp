@@ -23,10 +23,12 @@ class LiveModel {
     // A line for each recovery: which device, why, and what came of it.
     std::string recovery_log() const;
 
-    // What replaces `failed`, on which a run ended with DEVICE_LOST. If another request has brought
-    // that about already, no device is touched. Throws Failure DEVICE_LOST if nothing may replace
-    // it.
-    ModelPtr recover(const ModelPtr& failed, const std::string& reason);
+    // What a run is repeated on that ended on `failed` with DEVICE_LOST or TIMEOUT (`status`): the
+    // same, if its devices live; else what replaces it. If another request has brought that about
+    // already, no device is touched. `last`: devices that hung are done without. Throws Failure
+    // `status` if nothing may replace it.
+    ModelPtr recover(const ModelPtr& failed, talus_status status, const std::string& reason,
+                     bool last);
 
   private:
     const bool keep_lost_;
@@ -36,9 +38,9 @@ class LiveModel {
     std::string log_;
 };
 
-// Runs `request`; as often as a device is lost on the way, replaces it by one over what `model` has
-// recovered, with the same inputs, outputs and statistics, and runs again. Ends with DEVICE_LOST
-// after kMostRecoveries. Throws Failure as Request::run() does.
+// Runs `request`; as often as a device is lost or hangs on the way, replaces it by one over what
+// `model` has recovered, with the same inputs, outputs and statistics, and runs again. Ends with
+// DEVICE_LOST or TIMEOUT after kMostRecoveries. Throws Failure as Request::run() does.
 void run_with_recovery(LiveModel& model, std::unique_ptr<Request>& request);
 
 inline constexpr int kMostRecoveries = 3; // of one run: devices that die of it are not fed for ever

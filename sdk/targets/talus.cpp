@@ -52,6 +52,8 @@ Status status_of(talus_status status) {
         return Status::kUnavailable;
     case TALUS_ERROR_DEVICE_LOST:
         return Status::kDeviceLost;
+    case TALUS_ERROR_TIMEOUT:
+        return Status::kTimedOut;
     default:
         return Status::kDeviceError;
     }
@@ -72,7 +74,7 @@ Status bracket(Diagnostic* diagnostic, Body&& body) {
 Status open(std::int32_t, kernels::Device** device, Diagnostic* diagnostic) {
     return bracket(diagnostic, [&] {
         const talus_drv_open_options options = TALUS_DRV_INIT(talus_drv_open_options);
-        *device = reinterpret_cast<kernels::Device*>(new TalusCard(options));
+        *device = reinterpret_cast<kernels::Device*>(new TalusCard(open_driver(options)));
         return Status::kOk;
     });
 }
@@ -259,10 +261,12 @@ struct OpenOptions {
     std::string device, firmware, simulator; // "": as found
     bool require_hardware = false;
     bool profile = false;
+    std::uint64_t command_timeout_us = 0;
 
     explicit OpenOptions(const talus_device_options& from)
         : device(text(from.device)), firmware(text(from.firmware)), simulator(text(from.simulator)),
-          require_hardware(from.require_hardware != 0), profile(from.profile != 0) {}
+          require_hardware(from.require_hardware != 0), profile(from.profile != 0),
+          command_timeout_us(from.command_timeout_us) {}
 
     static std::string text(const char* given) { return given == nullptr ? "" : given; }
     static const char* or_null(const std::string& given) {
@@ -273,14 +277,15 @@ struct OpenOptions {
         open.device = or_null(device);
         open.firmware = or_null(firmware);
         open.simulator = or_null(simulator);
+        open.command_timeout_us = command_timeout_us;
         return open;
     }
 };
 
 class TalusDevice final : public runtime::Device {
   public:
-    explicit TalusDevice(OpenOptions options)
-        : options_(std::move(options)), card_(options_.driver(), options_.profile) {
+    TalusDevice(OpenOptions options, DriverPtr driver)
+        : options_(std::move(options)), card_(std::move(driver), options_.profile) {
         const talus_drv_device_info& from = card_.info();
         target_ = talus_target();
         handle_ = reinterpret_cast<kernels::Device*>(&card_);
@@ -303,7 +308,13 @@ class TalusDevice final : public runtime::Device {
     }
 
     bool lost() const override { return card_.lost(); }
-    runtime::DevicePtr reopen() const override { return open_talus(options_); }
+    bool hung() const override { return card_.hung(); }
+    runtime::DevicePtr reopen() const override {
+        // The card itself is held by this process still: another one can't be had by its name.
+        if (DriverPtr driver = card_.revive())
+            return std::make_shared<TalusDevice>(options_, std::move(driver));
+        return open_talus(options_);
+    }
 
     void* allocate(std::size_t bytes, runtime::Placement wanted, runtime::Placement* got) override {
         runtime::Placement where = wanted;
@@ -356,7 +367,8 @@ runtime::DevicePtr TalusDevice::open_talus(OpenOptions options) {
         options.device = find_hardware();
     const bool hardware = options.require_hardware;
     const std::string name = options.device;
-    auto device = std::make_shared<TalusDevice>(std::move(options));
+    DriverPtr driver = open_driver(options.driver());
+    auto device = std::make_shared<TalusDevice>(std::move(options), std::move(driver));
     if (hardware && device->info().simulated)
         fail(TALUS_ERROR_UNAVAILABLE, "talus: '{}' is simulated", name);
     return device;

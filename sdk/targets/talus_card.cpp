@@ -26,9 +26,7 @@ std::map<std::uint64_t, std::string> symbols_of(const std::string& image) {
     return {};
 }
 
-} // namespace
-
-talus_status TalusCard::status_of(talus_drv_status status) {
+talus_status meaning_of(talus_drv_status status) {
     switch (status) {
     case TALUS_DRV_NOT_FOUND:
     case TALUS_DRV_PERMISSION:
@@ -41,11 +39,20 @@ talus_status TalusCard::status_of(talus_drv_status status) {
     case TALUS_DRV_OUT_OF_DEVICE_MEMORY:
         return TALUS_ERROR_OUT_OF_MEMORY;
     case TALUS_DRV_DEVICE_LOST:
-        lost_ = true;
         return TALUS_ERROR_DEVICE_LOST;
+    case TALUS_DRV_TIMEOUT:
+        return TALUS_ERROR_TIMEOUT;
     default:
         return TALUS_ERROR_DEVICE;
     }
+}
+
+} // namespace
+
+talus_status TalusCard::status_of(talus_drv_status status) {
+    if (status == TALUS_DRV_DEVICE_LOST)
+        lost_ = true;
+    return meaning_of(status);
 }
 
 void TalusCard::require(talus_drv_status status, const char* what) {
@@ -61,15 +68,17 @@ std::string LoadedKernel::locate(const std::string& name, std::uint64_t offset) 
     return fmt::format("{}!{}+{:#x}", name, after->second, offset - after->first);
 }
 
-TalusCard::TalusCard(const talus_drv_open_options& options, bool profile) : profile_(profile) {
-    require(talus_drv_open(&options, &driver_), "cannot open the device");
+DriverPtr open_driver(const talus_drv_open_options& options) {
+    talus_drv_device* driver = nullptr;
+    if (const talus_drv_status status = talus_drv_open(&options, &driver); status != TALUS_DRV_OK)
+        fail(meaning_of(status), "talus: cannot open the device: {}", talus_drv_last_error());
+    return {driver, talus_drv_close};
+}
+
+TalusCard::TalusCard(DriverPtr driver, bool profile)
+    : driver_(std::move(driver)), profile_(profile) {
     info_ = TALUS_DRV_INIT(talus_drv_device_info);
-    if (const talus_drv_status status = talus_drv_get_info(driver_, &info_);
-        status != TALUS_DRV_OK) {
-        const std::string message = talus_drv_last_error();
-        talus_drv_close(driver_);
-        fail(status_of(status), "talus: cannot identify the device: {}", message);
-    }
+    require(talus_drv_get_info(driver_.get(), &info_), "cannot identify the device");
     std::snprintf(capabilities_.name, sizeof capabilities_.name, "%s",
                   info_.simulated != 0 ? "talus (simulated)" : info_.name);
     capabilities_.clock = kernels::ClockDomain::kSimulated;
@@ -81,7 +90,37 @@ TalusCard::TalusCard(const talus_drv_open_options& options, bool profile) : prof
 
 TalusCard::~TalusCard() {
     idle_.clear(); // queues before the device
-    talus_drv_close(driver_);
+}
+
+talus_drv_status TalusCard::recover(talus_drv_queue* queue, talus_drv_recovery& recovery) {
+    hung_ = true;
+    const std::unique_lock alone(resets_);
+    const talus_drv_status status = talus_drv_recover(queue, &recovery);
+    if (status != TALUS_DRV_OK || recovery.rung > TALUS_DRV_RUNG_ABORT)
+        lost_ = true; // its memory is
+    return status;
+}
+
+talus_drv_queue* TalusCard::create_queue(const talus_drv_queue_options& options) {
+    const std::shared_lock together(resets_);
+    talus_drv_queue* queue = nullptr;
+    if (!lost_)
+        require(talus_drv_queue_create(driver_.get(), &options, &queue), "cannot create a queue");
+    talus_drv_device_info now = TALUS_DRV_INIT(talus_drv_device_info);
+    if (!lost_ && talus_drv_get_info(driver_.get(), &now) == TALUS_DRV_OK &&
+        now.reset_epoch == info_.reset_epoch)
+        return queue;
+    talus_drv_queue_destroy(queue);
+    lost_ = true;
+    fail(TALUS_ERROR_DEVICE_LOST, "talus: the device was reset, and with it went what it held");
+}
+
+DriverPtr TalusCard::revive() const {
+    talus_drv_device_info now = TALUS_DRV_INIT(talus_drv_device_info);
+    if (talus_drv_get_info(driver_.get(), &now) == TALUS_DRV_OK ||
+        talus_drv_reset(driver_.get()) == TALUS_DRV_OK)
+        return driver_;
+    return nullptr;
 }
 
 const LoadedKernel& TalusCard::kernel(const std::string& image) {
@@ -103,10 +142,10 @@ void TalusCard::load(const std::string& image, LoadedKernel& kernel) {
     if (code.empty())
         fail(TALUS_ERROR_UNSUPPORTED, "talus: this build has no device image '{}'", image);
     std::uint64_t address = 0;
-    require(talus_drv_memory_alloc(driver_, TALUS_DRV_LLS, code.size(), kImageAlignment, &address),
+    require(talus_drv_memory_alloc(driver_.get(), TALUS_DRV_LLS, code.size(), kImageAlignment,
+                                   &address),
             "no scratch SRAM for a kernel");
-    talus_drv_queue* queue = nullptr;
-    require(talus_drv_queue_create(driver_, nullptr, &queue), "cannot create a queue");
+    talus_drv_queue* queue = create_queue(TALUS_DRV_INIT(talus_drv_queue_options));
     const talus_drv_status status = talus_drv_copy_in(queue, address, code.data(), code.size());
     const std::string message = status == TALUS_DRV_OK ? "" : talus_drv_last_error();
     talus_drv_queue_destroy(queue);
@@ -119,19 +158,21 @@ void TalusCard::load(const std::string& image, LoadedKernel& kernel) {
 
 std::uint64_t TalusCard::allocate(talus_drv_memory memory, std::uint64_t bytes) {
     std::uint64_t address = 0;
-    require(talus_drv_memory_alloc(driver_, memory, bytes, kImageAlignment, &address),
+    require(talus_drv_memory_alloc(driver_.get(), memory, bytes, kImageAlignment, &address),
             memory == TALUS_DRV_LLS ? "no scratch SRAM" : "no device memory");
     return address;
 }
 
 void TalusCard::release(std::uint64_t address) {
-    // Fails only for a device that is gone, and its memory with it.
-    (void)talus_drv_memory_free(driver_, address);
+    // A reset has freed it already; what stands there now may be another card's.
+    const std::shared_lock together(resets_);
+    if (!lost_)
+        (void)talus_drv_memory_free(driver_.get(), address);
 }
 
 void* TalusCard::host_allocate(std::uint64_t bytes) {
     talus_drv_host_buffer buffer{};
-    require(talus_drv_host_alloc(driver_, std::max<std::uint64_t>(bytes, 1), 0, &buffer),
+    require(talus_drv_host_alloc(driver_.get(), std::max<std::uint64_t>(bytes, 1), 0, &buffer),
             "no DMA memory");
     const std::lock_guard lock(mutex_);
     host_buffers_.emplace(reinterpret_cast<std::uintptr_t>(buffer.pointer), buffer);
@@ -143,7 +184,7 @@ void TalusCard::host_release(void* pointer) {
     const auto found = host_buffers_.find(reinterpret_cast<std::uintptr_t>(pointer));
     if (found == host_buffers_.end())
         return;
-    (void)talus_drv_host_free(driver_, &found->second);
+    (void)talus_drv_host_free(driver_.get(), &found->second);
     host_buffers_.erase(found);
 }
 

@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <shared_mutex>
 #include <string>
 #include <vector>
 
@@ -44,22 +45,37 @@ struct Staging {
 
 class TalusStream;
 
-// The opaque kernels::Device of this target.
+using DriverPtr = std::shared_ptr<talus_drv_device>;
+// Throws Failure.
+DriverPtr open_driver(const talus_drv_open_options& options);
+
+// The opaque kernels::Device of this target. It is lost with a reset of the device, which clears
+// the device's memory: what comes after is another TalusCard, on the same driver or on another.
 class TalusCard {
   public:
     // `profile`: every launch leaves its performance record.
-    explicit TalusCard(const talus_drv_open_options& options, bool profile = false);
+    explicit TalusCard(DriverPtr driver, bool profile = false);
     ~TalusCard();
     TalusCard(const TalusCard&) = delete;
     TalusCard& operator=(const TalusCard&) = delete;
 
-    talus_drv_device* driver() const { return driver_; }
+    talus_drv_device* driver() const { return driver_.get(); }
     const talus_drv_device_info& info() const { return info_; }
     const kernels::Capabilities& capabilities() const { return capabilities_; }
     bool profile() const { return profile_; }
 
-    // The driver said DEVICE_LOST, of whatever call.
+    // The driver said DEVICE_LOST, of whatever call, or the device was reset.
     bool lost() const { return lost_; }
+    // A command on it had to be ended by force, or could not go on.
+    bool hung() const { return hung_; }
+    void note_hang() { hung_ = true; }
+    // Ends what is in flight on a queue whose commands timed out, by talus_drv_recover.
+    talus_drv_status recover(talus_drv_queue* queue, talus_drv_recovery& recovery);
+    // A queue on which this card's memory is what it was. Throws Failure DEVICE_LOST if the device
+    // has been reset meanwhile, by whomever.
+    talus_drv_queue* create_queue(const talus_drv_queue_options& options);
+    // The driver of this lost card, if it reaches a device that works, if need be after a reset.
+    DriverPtr revive() const;
     // The SDK's status for the driver's; remembers a loss.
     talus_status status_of(talus_drv_status status);
 
@@ -84,8 +100,10 @@ class TalusCard {
     // Throws Failure unless `status` is OK.
     void require(talus_drv_status status, const char* what);
 
-    talus_drv_device* driver_ = nullptr;
+    DriverPtr driver_;
     std::atomic<bool> lost_ = false;
+    std::atomic<bool> hung_ = false;
+    std::shared_mutex resets_; // held alone while this card resets the device
     talus_drv_device_info info_{};
     bool profile_;
     kernels::Capabilities capabilities_;
@@ -142,6 +160,8 @@ class TalusStream {
 
     Staged stage(std::uint64_t bytes);
     void submit_batch();
+    // After a time-out: true if all was done after all. Throws Failure otherwise.
+    bool ended_after_all(const std::string& message);
     // One doorbell: `commands` (at most capacity_ less one), and their performance records back.
     void submit_chunk(std::vector<talus_drv_command> commands);
     [[noreturn]] void explain_failure(const talus_drv_completion& completion);

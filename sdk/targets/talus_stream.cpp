@@ -42,9 +42,7 @@ TalusStream::TalusStream(TalusCard& card) : card_(card) {
     talus_drv_queue_options options = TALUS_DRV_INIT(talus_drv_queue_options);
     options.entries = std::min<std::uint32_t>(card.info().max_queue_entries, 256);
     capacity_ = options.entries - 1;
-    if (const talus_drv_status status = talus_drv_queue_create(card.driver(), &options, &queue_);
-        status != TALUS_DRV_OK)
-        fail(card.status_of(status), "talus: cannot create a queue: {}", talus_drv_last_error());
+    queue_ = card.create_queue(options);
     try {
         if (const talus_drv_status status =
                 talus_drv_host_alloc(card.driver(), kArgumentBytes, 0, &arguments_);
@@ -77,11 +75,30 @@ TalusStream::~TalusStream() {
 }
 
 void TalusStream::lose(talus_drv_status status, const char* what) {
-    broken_ = true;
     const std::string message = talus_drv_last_error();
+    // Of a long copy some pieces are missing even if this one was done after all.
+    if (status == TALUS_DRV_TIMEOUT)
+        static_cast<void>(ended_after_all(message));
+    broken_ = true;
     const talus_status meaning = card_.status_of(status);
     discard();
     fail(meaning, "{}: {} ({})", what, message, talus_drv_status_name(status));
+}
+
+bool TalusStream::ended_after_all(const std::string& message) {
+    talus_drv_recovery recovery = TALUS_DRV_INIT(talus_drv_recovery);
+    const talus_drv_status status = card_.recover(queue_, recovery);
+    if (status == TALUS_DRV_OK && recovery.rung == TALUS_DRV_RUNG_NONE)
+        return true;
+    broken_ = true;
+    discard();
+    if (status != TALUS_DRV_OK)
+        fail(TALUS_ERROR_DEVICE_LOST, "the device does not answer, nor to a reset: {}; {}", message,
+             talus_drv_last_error());
+    fail(recovery.rung == TALUS_DRV_RUNG_ABORT ? TALUS_ERROR_TIMEOUT : TALUS_ERROR_DEVICE_LOST,
+         "the device does not answer, and was freed by {} in {:.3f} s: {}",
+         talus_drv_rung_name(static_cast<talus_drv_rung>(recovery.rung)),
+         static_cast<double>(recovery.wall_us) * 1e-6, message);
 }
 
 TalusStream::Staged TalusStream::stage(std::uint64_t bytes) {
@@ -212,13 +229,18 @@ void TalusStream::explain_failure(const talus_drv_completion& completion) {
         runtime::check(launch->kernel->explain(node, fault.cause, fault.detail, &diagnostic),
                        diagnostic, "on the device");
     }
+    // Of a job that can't go on, or has overstayed its time, another try may come out well.
+    const std::uint16_t base = TALUS_STATUS_BASE(completion.device_status);
+    const bool hung = base == TALUS_KERNEL_DEADLOCK || base == TALUS_KERNEL_TIMEOUT;
+    if (hung)
+        card_.note_hang();
     const LoadedKernel& image = card_.kernel(launch->image);
     const std::uint64_t offset = fault.pc - fault.kernel_entry;
     const bool inside = fault.pc >= fault.kernel_entry && offset < image.bytes;
     const std::string core = fault.core == 0xff ? "control core"
                              : fault.core == 0  ? "core A"
                                                 : "core B";
-    fail(TALUS_ERROR_DEVICE,
+    fail(hung ? TALUS_ERROR_TIMEOUT : TALUS_ERROR_DEVICE,
          "kernel '{}' failed on PE ({},{}) {}: {}: {} (cause {}, tval {:#x}) at pc {:#x} ({}), "
          "device "
          "clock {}",
@@ -249,7 +271,13 @@ void TalusStream::submit_chunk(std::vector<talus_drv_command> commands) {
         status != TALUS_DRV_OK)
         lose(status, "submission failed");
     std::size_t taken = 0;
-    const talus_drv_status waited = talus_drv_wait(queue_, done.data(), count, count, &taken, 0);
+    talus_drv_status waited = talus_drv_wait(queue_, done.data(), count, count, &taken, 0);
+    if (waited == TALUS_DRV_TIMEOUT && ended_after_all(talus_drv_last_error())) {
+        std::size_t rest = 0;
+        waited =
+            talus_drv_wait(queue_, done.data() + taken, count - taken, count - taken, &rest, 0);
+        taken += rest;
+    }
     if (waited != TALUS_DRV_OK)
         lose(waited, "the device does not answer");
     if (taken != count)

@@ -47,6 +47,7 @@ int exit_code(talus_status status) {
         return kExitTarget;
     case TALUS_ERROR_DEVICE:
     case TALUS_ERROR_DEVICE_LOST:
+    case TALUS_ERROR_TIMEOUT:
         return kExitDevice;
     case TALUS_ERROR_OUT_OF_MEMORY:
     case TALUS_ERROR_BUSY:
