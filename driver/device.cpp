@@ -273,7 +273,25 @@ void Device::bring_up(std::uint64_t limit_us) {
         admin_locked(command, "SET_SHADOW");
         shadow_in_use_ = true;
     }
+    open_device_memory();
     ready_ = true;
+}
+
+void Device::open_device_memory() {
+    const std::pair<std::uint64_t, std::uint64_t> memories[] = {
+        {identity_.lls_base, identity_.lls_bytes}, // where kernels are: firmware looks here first
+        {identity_.dram_base, identity_.dram_bytes}};
+    std::uint16_t index = 0;
+    for (const auto& [address, bytes] : memories) {
+        talus_sqe command{};
+        command.opcode = TALUS_ADMIN_SET_WINDOW;
+        command.u.set_window.iova = address;
+        command.u.set_window.length = bytes;
+        command.u.set_window.index = index++;
+        command.u.set_window.domain = kDataDomain;
+        command.u.set_window.access = TALUS_WINDOW_READ | TALUS_WINDOW_WRITE | TALUS_WINDOW_DEVICE;
+        admin_locked(command, "SET_WINDOW");
+    }
 }
 
 void Device::identify() {

@@ -116,6 +116,7 @@ class Device {
     talus_cqe admin_locked(talus_sqe command, const char* what, std::uint64_t timeout_us = 0);
     void window(const DmaRegion& arena, bool added);
     void set_window(std::uint16_t index, std::uint64_t iova, std::uint64_t length);
+    void open_device_memory(); // to kDataDomain; holds admin_mutex_
 
     RangeAllocator& allocator(talus_drv_memory memory);
 

@@ -224,6 +224,17 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_option("--queues-per-client", arguments.server.queues_per_client, "at most")
         ->capture_default_str();
+    app.add_option("--dram-per-client", arguments.server.dram_per_client,
+                   "off-chip memory, such as 4GiB; 0: as much as there is")
+        ->transform(CLI::AsSizeValue(false));
+    app.add_option("--lls-per-client", arguments.server.lls_per_client,
+                   "shared SRAM, such as 16MiB; 0: as much as there is")
+        ->transform(CLI::AsSizeValue(false));
+    app.add_option(
+           "--launch-limit-us", arguments.server.launch_limit_us,
+           "device time, in microseconds, after which a kernel is ended whatever its client "
+           "says; 0: never")
+        ->capture_default_str();
     app.add_flag("--detach", arguments.detach, "go to the background once it serves");
     app.add_flag("--clients", arguments.clients,
                  "say who uses the talusd at the socket, one JSON object a line, and end");

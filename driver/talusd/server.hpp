@@ -19,6 +19,9 @@ namespace talus::driver::daemon {
 struct ServerOptions {
     std::chrono::seconds idle_exit{0}; // end when there was no client for so long; 0 = never
     std::size_t queues_per_client = 8;
+    std::uint64_t dram_per_client = 0; // bytes; 0 = as much as there is
+    std::uint64_t lls_per_client = 0;
+    std::uint32_t launch_limit_us = 0; // device time that a launch may take; 0 = no limit
 };
 
 class Session;

@@ -58,7 +58,8 @@ void store(std::byte* at, std::uint32_t value) {
 } // namespace
 
 Session::Session(Server& server, UniqueFd socket)
-    : server_(server), channel_(std::move(socket)), stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    : server_(server), channel_(std::move(socket)), stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      memory_(server) {
     socklen_t length = sizeof peer_;
     if (getsockopt(channel_.fd(), SOL_SOCKET, SO_PEERCRED, &peer_, &length) != 0 || !stop_.valid())
         throw system_error("a client's connection", errno);
@@ -252,14 +253,9 @@ Session::Answer Session::handle(const Request& request, UniqueFd descriptor) {
     case Op::kAllocate:
         return allocate(request);
     case Op::kFree: {
-        const auto found = memory_.find(request.words[0]);
-        if (found == memory_.end())
-            throw invalid("no allocation starts at the given device address");
-        server_.scrub(found->first, found->second);
-        server_.device().memory_free(found->first);
+        const std::uint64_t bytes = memory_.release(request.words[0]);
         const std::lock_guard lock(entry_mutex_);
-        entry_.device_bytes -= found->second;
-        memory_.erase(found);
+        entry_.device_bytes -= bytes;
         return answer;
     }
     case Op::kUsage:
@@ -289,6 +285,7 @@ Session::Answer Session::hello(const Request& request) {
         throw system_error("a client's shadow page", errno);
     shadow_ = static_cast<std::byte*>(mapped);
     domain_ = server_.take_domain();
+    memory_.use_domain(domain_);
     try {
         iovas_ = server_.take_iovas();
     } catch (...) {
@@ -423,6 +420,7 @@ Session::Answer Session::create_queue(talus_sqe command) {
     clean.u.create_queue.vector = static_cast<std::uint16_t>(interrupts ? create.qid : 0);
     clean.u.create_queue.domain = domain_;
     clean.u.create_queue.irq_enable = interrupts;
+    clean.u.create_queue.launch_limit_us = server_.options().launch_limit_us;
     Answer answer;
     answer.reply.cqe = device.admin(clean, "CREATE_QUEUE");
     made.entries = create.entries;
@@ -524,8 +522,7 @@ Session::Answer Session::allocate(const Request& request) {
     const std::uint64_t bytes = request.words[1];
     Answer answer;
     answer.reply.words[0] =
-        server_.device().memory_allocate(memory_kind(request.words[0]), bytes, request.words[2]);
-    memory_.emplace(answer.reply.words[0], bytes);
+        memory_.allocate(memory_kind(request.words[0]), bytes, request.words[2]);
     const std::lock_guard lock(entry_mutex_);
     entry_.device_bytes += bytes;
     return answer;
@@ -563,11 +560,7 @@ void Session::end_queues() {
 }
 
 void Session::release_memory() {
-    for (const auto& [address, bytes] : memory_) {
-        server_.scrub(address, bytes);
-        server_.device().memory_free(address);
-    }
-    memory_.clear();
+    memory_.release_all();
     const std::lock_guard lock(entry_mutex_);
     entry_.device_bytes = 0;
 }
@@ -646,7 +639,7 @@ void Session::reset_coming(const std::string& why) {
 
 void Session::reset_done(const std::string& why) {
     forget_queues();
-    memory_.clear();
+    memory_.forget();
     {
         const std::lock_guard lock(entry_mutex_);
         entry_.device_bytes = 0;

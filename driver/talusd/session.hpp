@@ -1,6 +1,7 @@
 // One client of talusd, on a thread of its own: whatever it does or fails to do, nobody else waits.
 #pragma once
 
+#include "device_memory.hpp"
 #include "server.hpp"
 
 #include <sys/socket.h>
@@ -87,8 +88,8 @@ class Session {
     std::map<std::uint16_t, Queue> queues_;
     std::map<std::uint64_t, Mapping> mappings_; // by IOVA
     std::map<std::uint16_t, std::pair<std::uint64_t, std::uint64_t>>
-        windows_;                                   // index -> IOVA, bytes
-    std::map<std::uint64_t, std::uint64_t> memory_; // address -> bytes
+        windows_; // index -> IOVA, bytes
+    DeviceMemory memory_;
     mutable std::mutex entry_mutex_;
     ClientEntry entry_{};
     std::thread thread_; // last: it uses all of the above

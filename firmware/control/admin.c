@@ -133,8 +133,8 @@ static enum progress handle_create(struct control* control, struct queue* queue,
     if (create->domain >= TALUS_MAX_DOMAINS)
         return command_refuse(outcome, TALUS_BAD_DOMAIN);
     if (!ring_valid(create->entries, create->sq_iova, create->cq_iova) ||
-        create->vector >= TALUS_MSIX_VECTORS || create->irq_enable > 1 ||
-        !command_words_zero(create->reserved, 4))
+        create->vector >= TALUS_MSIX_VECTORS || create->irq_enable > 1 || create->reserved0 != 0 ||
+        !command_words_zero(create->reserved, 3))
         return command_refuse(outcome, TALUS_BAD_FIELD);
     const struct queue_config config = {
         .sq_iova = create->sq_iova,
@@ -144,7 +144,7 @@ static enum progress handle_create(struct control* control, struct queue* queue,
         .domain = create->domain,
         .irq_enable = create->irq_enable,
     };
-    queues_open(control, create->qid, &config);
+    queues_open(control, create->qid, &config, create->launch_limit_us);
     return done(outcome, 0);
 }
 
@@ -184,13 +184,22 @@ static enum progress handle_window(struct control* control, struct queue* queue,
     if (set->domain == 0 || set->domain >= TALUS_MAX_DOMAINS ||
         set->index >= TALUS_WINDOWS_PER_DOMAIN)
         return command_refuse(outcome, TALUS_BAD_DOMAIN);
-    if ((set->access & ~(TALUS_WINDOW_READ | TALUS_WINDOW_WRITE)) != 0 ||
+    if ((set->access & ~(TALUS_WINDOW_READ | TALUS_WINDOW_WRITE | TALUS_WINDOW_DEVICE)) != 0 ||
         (set->length != 0 && set->iova + (set->length - 1) < set->iova) || set->reserved0 != 0 ||
         !command_words_zero(set->reserved, 4))
         return command_refuse(outcome, TALUS_BAD_FIELD);
-    queue_engine_set_window(&control->engine,
-                            (uint32_t)set->domain * TALUS_WINDOWS_PER_DOMAIN + set->index,
-                            set->iova, set->length, set->access);
+    if ((set->access & TALUS_WINDOW_DEVICE) != 0 && set->length != 0) {
+        if (set->iova % TALUS_WINDOW_ALIGNMENT != 0 || set->length % TALUS_WINDOW_ALIGNMENT != 0)
+            return command_refuse(outcome, TALUS_BAD_FIELD);
+        if (!command_memory_valid(control, set->iova, set->length))
+            return command_refuse(outcome, TALUS_DEVICE_ACCESS);
+    }
+    if ((set->access & TALUS_WINDOW_DEVICE) != 0)
+        windows_set(&control->windows, &control->engine, set);
+    else
+        queue_engine_set_window(&control->engine,
+                                (uint32_t)set->domain * TALUS_WINDOWS_PER_DOMAIN + set->index,
+                                set->iova, set->length, set->access);
     return done(outcome, 0);
 }
 

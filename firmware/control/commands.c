@@ -40,6 +40,12 @@ bool command_memory_valid(const struct control* control, uint64_t address, uint6
            within(address, bytes, chip->dram_base, chip->dram_bytes);
 }
 
+bool command_memory_allowed(const struct control* control, uint32_t domain, uint64_t address,
+                            uint64_t bytes, uint32_t access) {
+    return domain == 0 ? command_memory_valid(control, address, bytes)
+                       : windows_allow(&control->windows.domain[domain], address, bytes, access);
+}
+
 enum progress command_dispatch(struct control* control, struct queue* queue,
                                const struct command* command, struct outcome* outcome) {
     const struct command_entry* const* tables =

@@ -48,6 +48,7 @@ void control_set_state(struct control* control, enum talus_boot_state state, uin
 void control_init(struct control* control, const struct talus_image_header* image) {
     const uint64_t sram = TALUS_CONTROL_SRAM_BASE;
     memset(control, 0, sizeof(*control));
+    windows_init(&control->windows);
     control->timer = TIMER_OFF;
     control_set_state(control, TALUS_BOOT_STARTING, POST_CONTROL_START);
     read_chip(&control->chip, image);

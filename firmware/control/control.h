@@ -16,6 +16,7 @@
 #include "talus/hw/address_map.h"
 #include "talus/hw/boot_image.h"
 #include "talus/hw/mailbox.h"
+#include "windows.h"
 
 /* What the chip is, read once. */
 struct chip {
@@ -44,6 +45,7 @@ struct control {
     struct grid grid;
     struct jobs jobs;
     struct queues queues;
+    struct windows windows; /* of device memory */
     enum talus_boot_state boot_state;
     bool boot_answered;     /* the mailbox's BOOT has its answer */
     uint64_t boot_deadline; /* clock by which the PEs have started */

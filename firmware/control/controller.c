@@ -34,7 +34,7 @@ static void enable(struct control* control) {
         set_status(control, TALUS_STATUS_FATAL);
         return;
     }
-    queues_open(control, TALUS_QUEUE_ADMIN, &config);
+    queues_open(control, TALUS_QUEUE_ADMIN, &config, 0);
     control->controller = CONTROLLER_ON;
     control_set_state(control, TALUS_BOOT_READY, POST_CONTROL_ENABLED);
     set_status(control, TALUS_STATUS_RDY);
@@ -46,6 +46,7 @@ static void stop(struct control* control) {
     launch_drop_all(control);
     dma_orphan_all(&control->dma);
     queues_drop_all(control);
+    windows_close(&control->windows, &control->engine);
     control->controller = CONTROLLER_STOPPING;
 }
 

@@ -28,7 +28,8 @@ static const struct copy_rule* find_rule(uint8_t kind) {
     return 0;
 }
 
-static uint16_t check(const struct control* control, const struct talus_sqe_copy* copy) {
+static uint16_t check(const struct control* control, const struct command* command) {
+    const struct talus_sqe_copy* copy = &command->sqe.u.copy;
     const struct copy_rule* rule = find_rule(copy->kind);
     const bool gzip = (copy->kind & TALUS_COPY_GZIP) != 0;
     if (rule == 0 || (copy->reserved0[0] | copy->reserved0[1] | copy->reserved0[2]) != 0 ||
@@ -38,9 +39,12 @@ static uint16_t check(const struct control* control, const struct talus_sqe_copy
         return TALUS_BAD_SIZE;
     if (rule->list ? copy->sgl_count == 0 || copy->sgl_count > TALUS_MAX_SGL : copy->sgl_count != 0)
         return TALUS_BAD_SIZE;
-    if (!command_memory_valid(control, copy->device, copy->bytes))
+    const bool to_host = (copy->kind & ~(TALUS_COPY_SGL | TALUS_COPY_GZIP)) == TALUS_COPY_D2H;
+    if (!command_memory_allowed(control, command->domain, copy->device, copy->bytes,
+                                to_host ? TALUS_WINDOW_READ : TALUS_WINDOW_WRITE))
         return TALUS_DEVICE_ACCESS;
-    if (rule->host_is_device && !command_memory_valid(control, copy->host, copy->bytes))
+    if (rule->host_is_device && !command_memory_allowed(control, command->domain, copy->host,
+                                                        copy->bytes, TALUS_WINDOW_READ))
         return TALUS_DEVICE_ACCESS;
     const uint64_t host_bytes = gzip ? copy->gzip_bytes : copy->bytes;
     if (!rule->host_is_device && !rule->list && copy->host + (host_bytes - 1) < copy->host)
@@ -51,7 +55,7 @@ static uint16_t check(const struct control* control, const struct talus_sqe_copy
 static enum progress handle_copy(struct control* control, struct queue* queue,
                                  const struct command* command, struct outcome* outcome) {
     const struct talus_sqe_copy* copy = &command->sqe.u.copy;
-    const uint16_t status = check(control, copy);
+    const uint16_t status = check(control, command);
     if (status != TALUS_OK)
         return command_refuse(outcome, status);
     const struct dma_request request = {

@@ -21,8 +21,10 @@ static volatile struct talus_job_record* record_of(uint32_t job) {
 
 void launch_init(struct jobs* jobs) {
     memset(jobs, 0, sizeof(*jobs));
-    for (unsigned i = 0; i < TALUS_MAX_QUEUES; ++i)
+    for (unsigned i = 0; i < TALUS_MAX_QUEUES; ++i) {
         jobs->deadline[i] = LAUNCH_NO_DEADLINE;
+        jobs->area[i] = grid_area_of((struct grid_rect){0, 0, 1, 1});
+    }
 }
 
 /* The counters of a job before its launch, kept in control SRAM, and their difference after its
@@ -33,28 +35,34 @@ static uint64_t sample_address(uint32_t job) {
     return TALUS_CONTROL_SRAM_BASE + TALUS_PERF_OFFSET + job * TALUS_PERF_RECORD_BYTES;
 }
 
-COLD static uint16_t check_record(const struct control* control, uint64_t perf) {
+COLD static uint16_t check_record(const struct control* control, uint32_t domain, uint64_t perf) {
     if (perf % ALIGNMENT != 0)
         return TALUS_BAD_FIELD;
-    return command_memory_valid(control, perf, TALUS_PERF_RECORD_BYTES) ? TALUS_OK
-                                                                        : TALUS_DEVICE_ACCESS;
+    return command_memory_allowed(control, domain, perf, TALUS_PERF_RECORD_BYTES,
+                                  TALUS_WINDOW_WRITE)
+               ? TALUS_OK
+               : TALUS_DEVICE_ACCESS;
 }
 
-COLD static void begin_record(struct control* control, uint32_t job, struct grid_rect rect,
-                              uint64_t perf) {
+COLD static void begin_record(struct control* control, uint32_t job, uint64_t perf,
+                              uint8_t domain) {
     control->jobs.recorded |= 1ull << job;
     control->jobs.perf[job] = perf;
-    grid_sample(&control->grid, rect, 0, sample_address(job));
+    control->jobs.domain[job] = domain;
+    grid_sample(&control->grid, &control->jobs.area[job], 0, sample_address(job), 0);
 }
 
 COLD static void end_record(struct control* control, uint32_t job) {
     control->jobs.recorded &= ~(1ull << job);
-    grid_sample(&control->grid, control->jobs.rect[job], sample_address(job),
-                control->jobs.perf[job]);
+    grid_sample(&control->grid, &control->jobs.area[job], sample_address(job),
+                control->jobs.perf[job], control->jobs.domain[job]);
 }
 
-static uint16_t check(const struct control* control, const struct talus_sqe_launch* launch,
-                      struct grid_rect rect) {
+/* `area`: the queue's, which is made the launch's. */
+static uint16_t check(const struct control* control, const struct command* command,
+                      struct grid_area* area) {
+    const struct talus_sqe_launch* launch = &command->sqe.u.launch;
+    const struct grid_rect rect = {launch->row0, launch->col0, launch->rows, launch->cols};
     if (launch->reserved0 != 0 || !command_words_zero(launch->reserved, 2))
         return TALUS_BAD_FIELD;
     if (launch->entry % 2 != 0 || (launch->args == 0) != (launch->args_bytes == 0) ||
@@ -62,16 +70,20 @@ static uint16_t check(const struct control* control, const struct talus_sqe_laun
         return TALUS_BAD_FIELD;
     if (launch->args_bytes > TALUS_MAX_ARGS_BYTES)
         return TALUS_BAD_SIZE;
-    if (!grid_valid(&control->grid, rect))
-        return TALUS_BAD_SUBGRID;
-    if (!command_memory_valid(control, launch->entry, 2) ||
-        (launch->args != 0 && !command_memory_valid(control, launch->args, launch->args_bytes)))
+    if (grid_code(rect) != area->code) {
+        if (!grid_valid(&control->grid, rect))
+            return TALUS_BAD_SUBGRID;
+        *area = grid_area_of(rect);
+    }
+    if (!command_memory_allowed(control, command->domain, launch->entry, 2, TALUS_WINDOW_READ) ||
+        (launch->args != 0 && !command_memory_allowed(control, command->domain, launch->args,
+                                                      launch->args_bytes, TALUS_WINDOW_READ)))
         return TALUS_DEVICE_ACCESS;
-    return launch->perf == 0 ? TALUS_OK : check_record(control, launch->perf);
+    return launch->perf == 0 ? TALUS_OK : check_record(control, command->domain, launch->perf);
 }
 
 static void fill_record(struct control* control, uint32_t job,
-                        const struct talus_sqe_launch* launch) {
+                        const struct talus_sqe_launch* launch, uint8_t domain) {
     volatile struct talus_job_record* record = record_of(job);
     record->work.entry = launch->entry;
     record->work.args = launch->args;
@@ -83,6 +95,7 @@ static void fill_record(struct control* control, uint32_t job,
     record->work.cols = launch->cols;
     record->work.generation = ++control->jobs.generation;
     record->work.record = record_address(job);
+    record->work.domain = domain;
     record->pending = (uint32_t)launch->rows * launch->cols;
     record->fault_claim = 0;
     record->started = 0;
@@ -90,26 +103,32 @@ static void fill_record(struct control* control, uint32_t job,
     record->fault.valid = 0;
 }
 
+/* The smaller of two limits of which 0 is none. */
+static uint32_t tighter(uint32_t a, uint32_t b) {
+    return a != 0 && (b == 0 || a < b) ? a : b;
+}
+
 static enum progress handle_launch(struct control* control, struct queue* queue,
                                    const struct command* command, struct outcome* outcome) {
     const struct talus_sqe_launch* launch = &command->sqe.u.launch;
-    const struct grid_rect rect = {launch->row0, launch->col0, launch->rows, launch->cols};
     struct jobs* jobs = &control->jobs;
-    const uint16_t status = check(control, launch, rect);
+    struct grid_area* area = &jobs->area[queue->qid];
+    const uint16_t status = check(control, command, area);
     if (status != TALUS_OK)
         return command_refuse(outcome, status);
-    if (!grid_occupy(&control->grid, rect))
+    if (!grid_occupy(&control->grid, area))
         return PROGRESS_BLOCKED;
-    fill_record(control, queue->qid, launch);
     if (launch->perf != 0)
-        begin_record(control, queue->qid, rect, launch->perf);
+        begin_record(control, queue->qid, launch->perf, command->domain);
+    grid_claim(&control->grid, area, command->domain);
+    fill_record(control, queue->qid, launch, command->domain);
     bus_fence(); /* the work-queue engines read the record when they see the broadcast */
-    grid_launch(&control->grid, rect, record_address(queue->qid));
-    jobs->rect[queue->qid] = rect;
+    grid_launch(&control->grid, area, record_address(queue->qid));
     jobs->running |= 1ull << queue->qid;
-    if (launch->timeout_us != 0)
+    const uint32_t timeout_us = tighter(launch->timeout_us, queue->launch_limit_us);
+    if (timeout_us != 0)
         jobs->deadline[queue->qid] =
-            clock_now() + (uint64_t)launch->timeout_us * control->chip.clock_khz / 1000;
+            clock_now() + (uint64_t)timeout_us * control->chip.clock_khz / 1000;
     return PROGRESS_STARTED;
 }
 
@@ -119,22 +138,23 @@ static void release(struct control* control, uint32_t job) {
     struct jobs* jobs = &control->jobs;
     jobs->running &= ~(1ull << job);
     jobs->deadline[job] = LAUNCH_NO_DEADLINE;
-    grid_release(&control->grid, jobs->rect[job]);
+    grid_release(&control->grid, &jobs->area[job]);
     control->queues.resource_freed = true;
 }
 
 /* The job's PEs start anew; it leaves no record. */
 static void kill(struct control* control, uint32_t job) {
     control->jobs.recorded &= ~(1ull << job);
-    grid_restart(&control->grid, control->jobs.rect[job]);
+    grid_restart(&control->grid, control->jobs.area[job].code);
     release(control, job);
 }
 
 /* Copies the PE's log ring to the device log. The ring is in memory that a kernel may have damaged.
  */
 static void copy_pe_log(struct control* control, uint32_t job, uint32_t row, uint32_t col) {
-    const uint64_t address = grid_local_memory(&control->grid, control->jobs.rect[job], row, col) +
-                             TALUS_LOCAL_DATA_OFFSET;
+    const uint64_t address =
+        grid_local_memory(&control->grid, control->jobs.area[job].rect, row, col) +
+        TALUS_LOCAL_DATA_OFFSET;
     const volatile struct talus_pe_log* log = bus_pointer(address);
     char text[256];
     if (log->magic != TALUS_LOG_MAGIC || log->written == 0)
@@ -185,7 +205,7 @@ static void fail_from_control(struct control* control, uint32_t job, uint16_t st
 /* A PE's record, with what does not make sense replaced: kernels can write to it. */
 static void read_fault(const struct control* control, uint32_t job,
                        struct talus_fault_record* fault) {
-    const struct grid_rect rect = control->jobs.rect[job];
+    const struct grid_rect rect = control->jobs.area[job].rect;
     const volatile struct talus_fault_record* from = &record_of(job)->fault;
     memset(fault, 0, sizeof(*fault));
     fault->status = TALUS_STATUS_BASE(from->status) == TALUS_KERNEL_ERROR ? TALUS_KERNEL_ERROR

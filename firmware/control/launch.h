@@ -10,9 +10,10 @@ struct jobs {
     uint64_t running;  /* bit per queue */
     uint64_t recorded; /* those with a performance record */
     uint32_t generation;
-    struct grid_rect rect[TALUS_MAX_QUEUES];
-    uint64_t deadline[TALUS_MAX_QUEUES]; /* clock; LAUNCH_NO_DEADLINE: none */
-    uint64_t perf[TALUS_MAX_QUEUES]; /* where the job's performance record goes, if it has one */
+    struct grid_area area[TALUS_MAX_QUEUES]; /* of the queue's latest launch */
+    uint64_t deadline[TALUS_MAX_QUEUES];     /* clock; LAUNCH_NO_DEADLINE: none */
+    uint64_t perf[TALUS_MAX_QUEUES];  /* where the job's performance record goes, if it has one */
+    uint8_t domain[TALUS_MAX_QUEUES]; /* whose that is */
 };
 #define LAUNCH_NO_DEADLINE (~0ull)
 

@@ -230,6 +230,14 @@ void queues_outbox_drained(struct control* control) {
     post_pending(control);
 }
 
+static bool domain_in_use(const struct queues* queues, uint8_t domain) {
+    for (unsigned i = 0; i < TALUS_MAX_QUEUES; ++i) {
+        if (queues->queue[i].state != QUEUE_FREE && queues->queue[i].domain == domain)
+            return true;
+    }
+    return false;
+}
+
 /* DELETING and idle -> DRAINING -> FREE, with the admin command's completion. */
 static void reap(struct control* control) {
     struct queues* queues = &control->queues;
@@ -249,8 +257,12 @@ static void reap(struct control* control) {
             .cqe = {.qid = TALUS_QUEUE_ADMIN, .cid = queue->delete_cid},
             .admitted = queue->delete_admitted,
         };
+        const uint8_t domain = queue->domain;
         reset_queue(queue, (uint16_t)i);
         --queues->leaving_count;
+        grid_revoke_record(&control->grid, i);
+        if (!domain_in_use(queues, domain))
+            grid_vacate(&control->grid, domain);
         queue->posting = slot;
         post(control, queue);
     }
@@ -271,10 +283,13 @@ void queues_settle(struct control* control) {
     }
 }
 
-void queues_open(struct control* control, uint32_t qid, const struct queue_config* config) {
+void queues_open(struct control* control, uint32_t qid, const struct queue_config* config,
+                 uint32_t launch_limit_us) {
     struct queue* queue = &control->queues.queue[qid];
     reset_queue(queue, (uint16_t)qid);
     queue->state = QUEUE_ACTIVE;
+    queue->domain = (uint8_t)config->domain;
+    queue->launch_limit_us = launch_limit_us;
     queue_engine_start(&control->engine, qid, config);
 }
 
@@ -323,5 +338,7 @@ void queues_drop_all(struct control* control) {
             queue_engine_stop(&control->engine, i);
     }
     queues_init(queues, queues->pool, queues->pool_size);
+    for (uint8_t domain = 1; domain < TALUS_MAX_DOMAINS; ++domain)
+        grid_vacate(&control->grid, domain);
     grid_clear_reservations(&control->grid);
 }

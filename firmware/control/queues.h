@@ -79,9 +79,11 @@ struct queue {
     uint16_t sq_head;    /* of the latest entry received */
     uint16_t delete_cid; /* DELETING, DRAINING: the admin command */
     uint64_t delete_admitted;
-    uint32_t drain_to;   /* DRAINING: inbox index */
-    bool owes_post;      /* `posting` is written as soon as the next command has begun */
-    bool batch_failed;   /* commands up to BATCH_END complete as aborted */
+    uint32_t drain_to; /* DRAINING: inbox index */
+    bool owes_post;    /* `posting` is written as soon as the next command has begun */
+    bool batch_failed; /* commands up to BATCH_END complete as aborted */
+    uint8_t domain;
+    uint32_t launch_limit_us;
     uint64_t start;      /* clock from which `current` executes */
     uint64_t idle_since; /* clock at which the previous command ended */
     struct talus_outbox_slot posting;
@@ -117,8 +119,10 @@ void queues_settle(struct control* control);
 /* TALUS_IRQ_OUTBOX: there is room again. queues_settle() uses it. */
 void queues_outbox_drained(struct control* control);
 
-/* Opens queue `qid` (FREE before). */
-void queues_open(struct control* control, uint32_t qid, const struct queue_config* config);
+/* Opens queue `qid` (FREE before). `launch_limit_us`: device time that its launches may take; 0: no
+ * limit. */
+void queues_open(struct control* control, uint32_t qid, const struct queue_config* config,
+                 uint32_t launch_limit_us);
 
 /* Begins to delete an ACTIVE queue: `command` of the admin queue completes when the queue is gone.
  */

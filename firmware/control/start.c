@@ -32,7 +32,7 @@ void start_pes(struct control* control, const struct talus_image_header* image) 
     control->boot_deadline = clock_now() + (uint64_t)PE_START_US * control->chip.clock_khz / 1000;
     bus_fence();
     control_set_state(control, TALUS_BOOT_STARTING, POST_CONTROL_PES);
-    grid_restart(&control->grid, all);
+    grid_restart(&control->grid, grid_code(all));
 }
 
 void start_poll(struct control* control) {

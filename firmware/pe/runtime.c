@@ -125,6 +125,8 @@ _Noreturn void runtime_core_a(void) {
     sleep_until(MIP_PEER);                                /* core B is up */
     mmio_write32(PE_REGISTER(PE_PEER_INTERRUPT), 0);
     report_start();
+    mmio_write32(PE_REGISTER(PE_WQ_READY),
+                 1); /* nothing out of a domain's reach is used from here on */
     for (uint32_t index = mmio_read32(PE_REGISTER(PE_WQ_HEAD));; ++index) {
         sleep_until(MIP_WORK);
         run_job(index);

@@ -15,7 +15,7 @@
     X(TALUS_ADMIN_CREATE_QUEUE, 0x01, "creates an I/O queue pair")                                 \
     X(TALUS_ADMIN_DELETE_QUEUE, 0x02, "deletes an I/O queue pair; ends or awaits its commands")    \
     X(TALUS_ADMIN_SET_SHADOW, 0x7c, "sets the shadow doorbell and event index pages")              \
-    X(TALUS_ADMIN_SET_WINDOW, 0x20, "opens or closes a host window of a domain")                   \
+    X(TALUS_ADMIN_SET_WINDOW, 0x20, "opens or closes a window of a domain")                        \
     X(TALUS_ADMIN_GET_FAULT, 0x21, "writes the queue's last struct talus_fault_record")            \
     X(TALUS_ADMIN_ABORT, 0x08, "aborts a command of an I/O queue")
 enum talus_admin_opcode { TALUS_ADMIN_OPCODES(TALUS_ENUM_VALUE) TALUS_ADMIN_LAST = 0xff };
@@ -41,9 +41,11 @@ struct talus_sqe_create_queue {
     uint16_t qid;     /* 1..TALUS_MAX_QUEUES-1 */
     uint16_t entries; /* of both rings; power of two */
     uint16_t vector;  /* MSI-X vector */
-    uint8_t domain;   /* domain of the commands' host accesses */
+    uint8_t domain;   /* what the commands and their kernels reach: SET_WINDOW */
     uint8_t irq_enable;
-    uint64_t reserved[4];
+    uint32_t launch_limit_us; /* device time that a launch may take, whatever it asks; 0 = no limit */
+    uint32_t reserved0;
+    uint64_t reserved[3];
 };
 
 struct talus_sqe_set_shadow {
@@ -52,12 +54,15 @@ struct talus_sqe_set_shadow {
     uint64_t reserved[5];
 };
 
+/* What commands of a domain and the kernels that they launch may touch: of host memory, and with
+ * TALUS_WINDOW_DEVICE of shared SRAM and off-chip memory (TALUS_WINDOW_ALIGNMENT; the driver's part). The two
+ * kinds have indices of their own. An access must lie in one window. */
 struct talus_sqe_set_window {
-    uint64_t iova;
+    uint64_t iova;   /* TALUS_WINDOW_DEVICE: device address */
     uint64_t length; /* 0 closes the window */
     uint16_t index;  /* 0..TALUS_WINDOWS_PER_DOMAIN-1 */
     uint8_t domain;  /* 1..TALUS_MAX_DOMAINS-1; domain 0 is the owner's and sees all */
-    uint8_t access;  /* bit 0 device may read, bit 1 device may write */
+    uint8_t access;  /* TALUS_WINDOW_* */
     uint32_t reserved0;
     uint64_t reserved[4];
 };
@@ -65,6 +70,8 @@ struct talus_sqe_set_window {
 #define TALUS_WINDOWS_PER_DOMAIN 64u
 #define TALUS_WINDOW_READ 1u
 #define TALUS_WINDOW_WRITE 2u
+#define TALUS_WINDOW_DEVICE 4u
+#define TALUS_WINDOW_ALIGNMENT 64u /* of device windows: no cache line is in two domains */
 
 struct talus_sqe_buffer { /* IDENTIFY, GET_FAULT: where to write */
     uint64_t iova;

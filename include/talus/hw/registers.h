@@ -138,7 +138,7 @@ enum talus_intc_register { TALUS_INTC_REGISTERS(TALUS_REGISTER_VALUE) INTC_END =
     X(DMA_BYTES, 0x10, 0, rw, "64: bytes in all; TALUS_COPY_GZIP: the most that may be written")   \
     X(DMA_SGL_COUNT, 0x18, 0, rw, "entries of the list when DMA_KIND has TALUS_COPY_SGL")          \
     X(DMA_KIND, 0x1c, 0, rw, "queue.h TALUS_COPY_*")                                               \
-    X(DMA_DOMAIN, 0x20, 0, rw, "domain against whose windows host accesses are checked")           \
+    X(DMA_DOMAIN, 0x20, 0, rw, "domain against whose windows the job is checked")                  \
     X(DMA_START, 0x24, 0, wo, "1 starts")                                                          \
     X(DMA_STATUS, 0x28, 0, ro, "bit 0 busy, bit 1 done, bits 31:16 status.h code")                 \
     X(DMA_GZIP_BYTES, 0x30, 0, rw, "64: bytes of the member when DMA_KIND has TALUS_COPY_GZIP")    \
@@ -159,8 +159,8 @@ enum talus_dma_register { TALUS_DMA_REGISTERS(TALUS_REGISTER_VALUE) DMA_END = 0x
     X(QE_EVENT_LO, 0x18, 0, rw, "IOVA of the event index page")                                    \
     X(QE_EVENT_HI, 0x1c, 0, rw, "")                                                                \
     X(QE_WINDOW_INDEX, 0x20, 0, rw, "domain * TALUS_WINDOWS_PER_DOMAIN + window")                  \
-    X(QE_WINDOW_ACCESS, 0x24, 0, rw, "TALUS_WINDOW_READ | _WRITE; writing it commits the window")  \
-    X(QE_WINDOW_IOVA, 0x28, 0, rw, "64")                                                           \
+    X(QE_WINDOW_ACCESS, 0x24, 0, rw, "TALUS_WINDOW_READ | _WRITE | _DEVICE; writing it commits the window") \
+    X(QE_WINDOW_IOVA, 0x28, 0, rw, "64: or device address")                                        \
     X(QE_WINDOW_LENGTH, 0x30, 0, rw, "64: 0 closes")
 enum talus_qe_register { TALUS_QE_REGISTERS(TALUS_REGISTER_VALUE) QE_QUEUE = 0x1000 };
 #define QE_QUEUE_STRIDE 0x40u
@@ -208,7 +208,9 @@ enum talus_hostif_register { TALUS_HOSTIF_REGISTERS(TALUS_REGISTER_VALUE) HOSTIF
     X(GRID_PE_VECTOR, 0x18, 0, rw, "64: reset vector of PE cores")                                 \
     X(GRID_DEADLOCK_JOB, 0x20, 0xffffffff, ro, "job that can't go on (with TALUS_IRQ_GRID)")       \
     X(GRID_PERF_FROM, 0x28, 0, rw, "64: address of an earlier sample in control SRAM, or 0")       \
-    X(GRID_PERF_TO, 0x30, 0, wo, "64: stores a struct talus_perf_record (perf.h) of GRID_LAUNCH_RECT there, less the sample at GRID_PERF_FROM")
+    X(GRID_PERF_TO, 0x30, 0, wo, "64: stores a struct talus_perf_record (perf.h) of GRID_LAUNCH_RECT there, less the sample at GRID_PERF_FROM") \
+    X(GRID_PERF_DOMAIN, 0x38, 0, rw, "domain whose device windows GRID_PERF_TO must lie in")        \
+    X(GRID_JOB_REVOKE, 0x3c, 0, wo, "job whose record no domain's PEs may touch until its next GRID_LAUNCH")
 enum talus_grid_register { TALUS_GRID_REGISTERS(TALUS_REGISTER_VALUE) GRID_END = 0x1000 };
 
 #define TALUS_SENSOR_REGISTERS(X)                                                                  \
@@ -223,7 +225,7 @@ enum talus_sensor_register { TALUS_SENSOR_REGISTERS(TALUS_REGISTER_VALUE) SENSOR
 /* --- PE registers (TALUS_PE_REGS_BASE; others' through the windows at + TALUS_PE_WINDOW_REGS) ------ */
 #define TALUS_PE_REGISTERS(X)                                                                      \
     X(PE_ID, 0x00, 0, ro, "physical index: row * columns + column")                                \
-    X(PE_SUBGRID_RECT, 0x04, 0, rw, "row0 | col0 << 8 | rows << 16 | cols << 24, physical; set by the work-queue engine from the descriptor") \
+    X(PE_SUBGRID_RECT, 0x04, 0, rw, "row0 | col0 << 8 | rows << 16 | cols << 24, physical; set by the work-queue engine from the descriptor; ro in a domain") \
     X(PE_POSITION, 0x08, 0, ro, "row | col << 8, relative to PE_SUBGRID_RECT")                     \
     X(PE_WQ_TAIL, 0x10, 0, ro, "work-queue slots filled so far (free-running); LIRQ_WORK while != PE_WQ_HEAD") \
     X(PE_WQ_HEAD, 0x14, 0, rw, "slots consumed by the runtime")                                    \
@@ -236,7 +238,8 @@ enum talus_sensor_register { TALUS_SENSOR_REGISTERS(TALUS_REGISTER_VALUE) SENSOR
     X(PE_CP_FAULT_PC_B, 0x38, 0, ro, "64")                                                         \
     X(PE_CP_FAULT_TVAL_A, 0x40, 0, ro, "64: see the cause")                                        \
     X(PE_CP_FAULT_TVAL_B, 0x48, 0, ro, "64")                                                       \
-    X(PE_CP_RESET, 0x50, 0, wo, "1: drops all commands, CBs, contexts and semaphores of this PE's CP")
+    X(PE_CP_RESET, 0x50, 0, wo, "1: drops all commands, CBs, contexts and semaphores of this PE's CP") \
+    X(PE_WQ_READY, 0x54, 0, wo, "1: the runtime has started; descriptors of a domain may be taken")
 enum talus_pe_register { TALUS_PE_REGISTERS(TALUS_REGISTER_VALUE) PE_REGS_END = 0x10000 };
 
 #endif

@@ -8,7 +8,12 @@
 /* A work descriptor stands in the job's record in control SRAM. The control core writes its address
  * to GRID_LAUNCH (registers.h), which broadcasts it to the sub-grid; each PE's work-queue engine reads
  * the descriptor, then the argument block, into a slot of local memory and raises TALUS_LIRQ_WORK at
- * core A. */
+ * core A.
+ *
+ * A PE enters the domain of the first descriptor that has one, once PE_WQ_READY is set, and takes no other
+ * domain's until it is reset, which clears its local memory. In a domain, its cores and units reach the
+ * sub-grid's PEs, the domain's device windows (queue.h SET_WINDOW) and, in control SRAM, what follows
+ * `work` in the records of the domain's jobs. */
 struct talus_work {
     uint64_t entry;      /* kernel_main */
     uint64_t args;       /* device address of the argument block, or 0 */
@@ -18,7 +23,9 @@ struct talus_work {
     uint8_t rows, cols;
     uint32_t generation; /* changes with every launch of this job record */
     uint64_t record;     /* device address of the struct talus_job_record */
-    uint64_t reserved[3];
+    uint8_t domain;      /* what the kernel may reach; 0 = everything */
+    uint8_t reserved0[7];
+    uint64_t reserved[2];
 };
 TALUS_ASSERT_SIZE(talus_work, 64);
 TALUS_ASSERT_OFFSET(talus_work, row0, 24);

@@ -185,7 +185,7 @@ void Fabric::State::break_reservations(const std::uint8_t* host, std::uint64_t l
 }
 
 Fabric::Fabric(const Config& config, EventQueue& events, int staging_fd)
-    : config_(config), broadcasts_(config.grid.cols),
+    : config_(config), isolation_(config.pe_count()), broadcasts_(config.grid.cols),
       state_(std::make_unique<State>(config_, events, staging_fd)) {}
 
 Fabric::~Fabric() = default;
@@ -269,6 +269,7 @@ void Fabric::reset() {
     std::fill(s.reservations.begin(), s.reservations.end(), nullptr);
     s.reserved = 0;
     s.code_pages.clear();
+    isolation_.reset();
     s.counters = {};
     s.counters.dram_channel_bytes.resize(config_.dram.channels);
 }
@@ -302,17 +303,48 @@ void Fabric::checkpoint(Checkpoint& state) {
     state.section("memories");
     state(s.control_sram, s.lls, s.staging, s.dram);
     state.section("fabric");
-    state(s.code_pages, s.counters, s.crossbars, s.dram_controllers, s.llc);
+    state(s.code_pages, s.counters, s.crossbars, s.dram_controllers, s.llc, isolation_);
+}
+
+FabricError Fabric::admit(const Requester& who, const Target& target, std::uint64_t addr,
+                          std::uint64_t len, bool write) const {
+    if (!target.ok()) {
+        return target.error;
+    }
+    if (target.left < len) {
+        return FabricError::kUnmapped;
+    }
+    if (write && target.kind == TargetKind::kRom) {
+        return FabricError::kForbidden;
+    }
+    const unsigned domain = who.in_pe() ? isolation_.domain_of(who.pe()) : 0;
+    if (domain == 0) {
+        return FabricError::kNone;
+    }
+    bool allowed = true;
+    switch (target.kind) {
+    case TargetKind::kLls:
+    case TargetKind::kDram:
+        allowed = isolation_.device_windows().allows(domain, addr, len, write);
+        break;
+    case TargetKind::kControlSram:
+        allowed = isolation_.allows_control_sram(domain, target.offset, len);
+        break;
+    case TargetKind::kStaging:
+        allowed = false;
+        break;
+    default:
+        break; // of the PE's own sub-grid, or its handler decides
+    }
+    return allowed ? FabricError::kNone : FabricError::kForbidden;
 }
 
 FabricResult Fabric::read(const Requester& who, Cycle now, std::uint64_t addr, void* data,
                           unsigned len, const Notify& notify, bool answered) {
     const Target target = state_->locate(who, addr);
-    if (!target.ok()) {
-        return {target.error, now};
-    }
-    if (target.left < len) {
-        return {FabricError::kUnmapped, now};
+    if (const FabricError error = admit(who, target, addr, len, false);
+        error != FabricError::kNone) {
+        return {error, now};
     }
     if (target.memory()) {
         std::memcpy(data, target.host, len);
@@ -343,14 +375,9 @@ FabricResult Fabric::read(const Requester& who, Cycle now, std::uint64_t addr, v
 FabricResult Fabric::write(const Requester& who, Cycle now, std::uint64_t addr, const void* data,
                            unsigned len, const Notify& notify) {
     const Target target = state_->locate(who, addr);
-    if (!target.ok()) {
-        return {target.error, now};
-    }
-    if (target.left < len) {
-        return {FabricError::kUnmapped, now};
-    }
-    if (target.kind == TargetKind::kRom) {
-        return {FabricError::kForbidden, now};
+    if (const FabricError error = admit(who, target, addr, len, true);
+        error != FabricError::kNone) {
+        return {error, now};
     }
     if (target.memory()) {
         std::memcpy(target.host, data, len);
@@ -386,8 +413,8 @@ FabricResult Fabric::amo(const Requester& who, Cycle now, const AmoRequest& requ
     const bool hart =
         who.kind == Requester::Kind::kControlHart || who.kind == Requester::Kind::kPeCore;
     const bool writes = request.op != AmoOp::kLr;
-    if (!hart || !target.memory() || target.left < request.len ||
-        (writes && target.kind == TargetKind::kRom)) {
+    if (!hart || !target.memory() ||
+        admit(who, target, request.addr, request.len, writes) != FabricError::kNone) {
         return {FabricError::kForbidden, now};
     }
     if ((request.addr & (request.len - 1)) != 0) {
@@ -435,14 +462,12 @@ FabricResult Fabric::amo(const Requester& who, Cycle now, const AmoRequest& requ
 
 MemorySpan Fabric::span(const Requester& who, std::uint64_t addr, std::uint64_t len, bool write) {
     const Target target = state_->locate(who, addr);
-    if (!target.ok()) {
-        return {target.error, nullptr};
+    if (const FabricError error = admit(who, target, addr, len, write);
+        error != FabricError::kNone) {
+        return {error, nullptr};
     }
-    if (!target.memory() || (write && target.kind == TargetKind::kRom)) {
+    if (!target.memory()) {
         return {FabricError::kForbidden, nullptr};
-    }
-    if (target.left < len) {
-        return {FabricError::kUnmapped, nullptr};
     }
     return {FabricError::kNone, target.host};
 }
@@ -616,7 +641,8 @@ Cycle Fabric::prefetch(const Requester& who, Cycle now, Cycle at, std::uint64_t 
                        std::uint64_t len) {
     State& s = *state_;
     const Target target = s.locate(who, addr);
-    if (!target.ok() || target.kind != TargetKind::kDram || target.left < len) {
+    if (target.kind != TargetKind::kDram ||
+        admit(who, target, addr, len, false) != FabricError::kNone) {
         return at;
     }
     const Cycle there = at + s.way(who, target).clocks;
@@ -634,7 +660,8 @@ Cycle Fabric::prefetch(const Requester& who, Cycle now, Cycle at, std::uint64_t 
 Cycle Fabric::discard(const Requester& who, Cycle at, std::uint64_t addr, std::uint64_t len) {
     State& s = *state_;
     const Target target = s.locate(who, addr);
-    if (!target.ok() || target.kind != TargetKind::kDram || target.left < len) {
+    if (target.kind != TargetKind::kDram ||
+        admit(who, target, addr, len, true) != FabricError::kNone) {
         return at;
     }
     if (s.llc.enabled() && config_.sram.llc_discard) {

@@ -32,6 +32,7 @@
 #include "broadcast.hpp"
 #include "crossbars.hpp"
 #include "data_caches.hpp"
+#include "isolation.hpp"
 #include "last_level_cache.hpp"
 
 namespace talus::sim {
@@ -108,6 +109,7 @@ class MmioHandler {
 };
 
 struct ReductionMessage;
+struct Target;
 
 /// A PE as the NoC and its neighbours see it (class Pe implements it).
 class PePort {
@@ -181,6 +183,10 @@ class Fabric {
     /// Injected faults, for the units of the PEs; null: none. Outlives its use.
     void set_fault_hooks(FaultHooks* faults) { faults_ = faults; }
     FaultHooks* fault_hooks() const { return faults_; }
+    /// Who may reach what. read(), write(), amo() and span() ask it for requesters in a PE; engines
+    /// that work for a domain ask it themselves.
+    Isolation& isolation() { return isolation_; }
+    const Isolation& isolation() const { return isolation_; }
     /// An instruction-cache line at addr was fetched: later writes to its page are told.
     void mark_code(std::uint64_t addr);
 
@@ -277,7 +283,11 @@ class Fabric {
 
   private:
     struct State;
+    /// The error that an access to [addr, addr + len), which begins in `target`, ends with.
+    FabricError admit(const Requester& who, const Target& target, std::uint64_t addr,
+                      std::uint64_t len, bool write) const;
     Config config_;
+    Isolation isolation_;
     CodeWriteListener* code_listener_ = nullptr;
     FaultHooks* faults_ = nullptr;
     BroadcastRendezvous broadcasts_;

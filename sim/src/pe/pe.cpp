@@ -139,7 +139,14 @@ struct Pe::Impl final : FaultSink {
     void write32(Cycle now, std::uint32_t offset, std::uint32_t value) {
         switch (offset) {
         case PE_SUBGRID_RECT:
-            rect = value;
+            if (shared.fabric.isolation().domain_of(index) == 0) {
+                rect = value;
+            }
+            break;
+        case PE_WQ_READY:
+            if ((value & 1) != 0) {
+                work_queue.set_ready(now);
+            }
             break;
         case PE_WQ_HEAD:
             if (const std::uint32_t before = work_queue.head(); !work_queue.set_head(value, now)) {
@@ -246,6 +253,7 @@ struct Pe::Impl final : FaultSink {
     }
 
     bool held = true;
+    Cycle cleared = 0; ///< when a reset has cleared local memory
     TraceSink* trace = nullptr;
     TraceTrack job_track = kTraceRoot;
     std::uint64_t job_entry = 0;
@@ -272,6 +280,13 @@ Pe::~Pe() = default;
 void Pe::hold(Cycle now) {
     Impl& s = *impl_;
     s.held = true;
+    Isolation& isolation = s.shared.fabric.isolation();
+    if (isolation.domain_of(s.index) != 0) {
+        isolation.leave(s.index);
+        s.cp.settle();
+        s.memory.discard(0, s.memory.size());
+        s.cleared = now + s.memory.size() / s.config.local.bytes_per_clock;
+    }
     s.reset_cp(now);
     s.cp.set_stall_limit(s.config.cp.stall_limit_clocks);
     s.work_queue.reset();
@@ -291,8 +306,9 @@ void Pe::hold(Cycle now) {
     s.drive_all(now);
 }
 
-void Pe::release(Cycle) {
+Cycle Pe::release(Cycle now) {
     impl_->held = false;
+    return std::max(now, impl_->cleared);
 }
 
 OpResult Pe::custom(HartId hart, Cycle now, const CustomInsn& insn) {
@@ -341,7 +357,7 @@ void Pe::checkpoint(Checkpoint& state) {
             state(range.low, range.high);
         }
     }
-    state(s.inboxes, s.link_taken, s.cp, s.work_queue, s.held, s.rect, s.peer_interrupt,
+    state(s.inboxes, s.link_taken, s.cp, s.work_queue, s.held, s.cleared, s.rect, s.peer_interrupt,
           s.fault_status, s.faults, s.lines, s.posts_generation);
 }
 

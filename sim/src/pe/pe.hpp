@@ -71,10 +71,11 @@ class Pe final : public EventSink, public PePort {
        Diagnostics& diagnostics, PeHost& host);
     ~Pe() override;
 
-    /// GRID_PE_RESET = 1: drops everything but the contents of local memory; the SoC resets and
-    /// holds the harts. GRID_PE_RESET = 0: the work-queue engine accepts launches again.
+    /// GRID_PE_RESET = 1: drops everything but the contents of local memory, and that too where the
+    /// PE was in a domain; the SoC resets and holds the harts. GRID_PE_RESET = 0: the work-queue
+    /// engine accepts launches again; returns when the harts may start.
     void hold(Cycle now);
-    void release(Cycle now);
+    Cycle release(Cycle now);
 
     /// A custom-0 or custom-1 instruction of one of the PE's harts. kBlocked: PeHost::wake()
     /// follows when its condition may hold; the hart then executes it again.

@@ -8,8 +8,17 @@
 
 namespace talus::sim {
 
+namespace {
+
+/// On whose behalf descriptors are read: the PE itself may be confined to a domain, and its kernel
+/// must not choose them.
+constexpr Requester kGridControl{Requester::Kind::kEngine, 0};
+
+} // namespace
+
 WorkQueueEngine::WorkQueueEngine(PeShared& shared, EventQueue& events, UnitId unit_id)
-    : shared_(shared), events_(events), unit_id_(unit_id), who_(Requester::pe_unit(shared.pe)) {}
+    : shared_(shared), isolation_(shared.fabric.isolation()), events_(events), unit_id_(unit_id),
+      who_(Requester::pe_unit(shared.pe)) {}
 
 void WorkQueueEngine::schedule(Cycle at, EventKind kind, std::uint64_t a) {
     events_.schedule(at, unit_id_, kind, a, generation_);
@@ -20,14 +29,8 @@ std::uint8_t* WorkQueueEngine::slot(std::uint32_t number) const {
            std::uint64_t{number % TALUS_WQ_SLOTS} * TALUS_WQ_SLOT_BYTES;
 }
 
-talus_work WorkQueueEngine::current() const {
-    talus_work work;
-    std::memcpy(&work, slot(head_), sizeof(work));
-    return work;
-}
-
 std::uint32_t WorkQueueEngine::rect() const {
-    const talus_work work = current();
+    const talus_work& work = current();
     return std::uint32_t{work.row0} | std::uint32_t{work.col0} << 8 |
            std::uint32_t{work.rows} << 16 | std::uint32_t{work.cols} << 24;
 }
@@ -44,6 +47,16 @@ void WorkQueueEngine::reset() {
     in_transit_ = 0;
     head_ = 0;
     tail_ = 0;
+    ready_ = false;
+    waits_ = false;
+}
+
+void WorkQueueEngine::set_ready(Cycle now) {
+    ready_ = true;
+    if (waits_) {
+        waits_ = false;
+        schedule(now, kDescriptor, pending_.front());
+    }
 }
 
 bool WorkQueueEngine::set_head(std::uint32_t head, Cycle now) {
@@ -62,7 +75,7 @@ void WorkQueueEngine::start(Cycle now) {
     fetching_ = true;
     const std::uint64_t descriptor = pending_.front();
     const Cycle own = shared_.config.memory.work_queue_clocks;
-    if (shared_.fabric.span(who_, descriptor, sizeof(talus_work), false).ok()) {
+    if (shared_.fabric.span(kGridControl, descriptor, sizeof(talus_work), false).ok()) {
         shared_.fabric.transfer(who_, now, descriptor, sizeof(talus_work), false,
                                 {unit_id_, kDescriptor, descriptor, generation_}, 0, own);
     } else {
@@ -91,16 +104,14 @@ WorkQueueEngine::Outcome WorkQueueEngine::on_event(const Event& event) {
 
     talus_work work;
     if (event.kind == kDescriptor) {
-        const MemorySpan span = shared_.fabric.span(who_, event.a, sizeof(work), false);
+        const MemorySpan span = shared_.fabric.span(kGridControl, event.a, sizeof(work), false);
         if (!span.ok()) {
             return fail(TALUS_TRAP_FABRIC, event.a, now);
         }
         if (!shared_.fabric.coherent(who_, event.a, sizeof(work), false)) {
             return fail(TALUS_TRAP_CACHE, event.a, now);
         }
-        std::memset(slot(tail_), 0, TALUS_WQ_ARGS_OFFSET);
-        std::memcpy(slot(tail_), span.host, sizeof(work));
-        std::memcpy(&work, slot(tail_), sizeof(work));
+        std::memcpy(&work, span.host, sizeof(work));
         const std::uint32_t cols = shared_.config.grid.cols;
         const std::uint32_t row = shared_.pe / cols;
         const std::uint32_t col = shared_.pe % cols;
@@ -111,6 +122,19 @@ WorkQueueEngine::Outcome WorkQueueEngine::on_event(const Event& event) {
         if (!inside) {
             return fail(TALUS_TRAP_SUBGRID, event.a, now);
         }
+        if (const unsigned domain = isolation_.domain_of(shared_.pe); domain != work.domain) {
+            if (domain != 0 || work.domain >= TALUS_MAX_DOMAINS) {
+                return fail(TALUS_TRAP_FABRIC, event.a, now);
+            }
+            if (!ready_) {
+                waits_ = true;
+                return {};
+            }
+            isolation_.enter(shared_.pe, work.domain);
+        }
+        latched_[tail_ % TALUS_WQ_SLOTS] = work;
+        std::memset(slot(tail_), 0, TALUS_WQ_ARGS_OFFSET);
+        std::memcpy(slot(tail_), &work, sizeof(work));
         if (work.args_bytes != 0) {
             const bool fits = work.args_bytes <= TALUS_MAX_ARGS_BYTES &&
                               work.args_bytes <= TALUS_WQ_SLOT_BYTES - TALUS_WQ_ARGS_OFFSET;
@@ -123,7 +147,7 @@ WorkQueueEngine::Outcome WorkQueueEngine::on_event(const Event& event) {
             return {};
         }
     } else {
-        std::memcpy(&work, slot(tail_), sizeof(work));
+        work = latched_[tail_ % TALUS_WQ_SLOTS];
         const MemorySpan span = shared_.fabric.span(who_, work.args, work.args_bytes, false);
         if (!span.ok()) {
             return fail(TALUS_TRAP_FABRIC, work.args, now);

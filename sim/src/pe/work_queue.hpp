@@ -30,17 +30,22 @@ class WorkQueueEngine {
     Outcome on_event(const Event& event);
     /// The runtime consumed slots up to `head`. false: beyond the tail (nothing changes).
     bool set_head(std::uint32_t head, Cycle now);
+    /// PE_WQ_READY: the runtime has started, so that the PE may enter a domain.
+    void set_ready(Cycle now);
     void reset();
 
     std::uint32_t head() const { return head_; }
     std::uint32_t tail() const { return tail_; }
     /// Not while busy().
-    void checkpoint(Checkpoint& state) { state(head_, tail_, generation_); }
+    void checkpoint(Checkpoint& state) {
+        state(head_, tail_, generation_, ready_);
+        state.bytes(latched_.data(), sizeof latched_);
+    }
     bool busy() const { return fetching_ || !pending_.empty() || in_transit_ != 0; }
     /// PE_SUBGRID_RECT of the slot at the head. Only if head != tail.
     std::uint32_t rect() const;
     /// The descriptor in front. Only if head() != tail().
-    talus_work current() const;
+    const talus_work& current() const { return latched_[head_ % TALUS_WQ_SLOTS]; }
 
   private:
     std::uint8_t* slot(std::uint32_t number) const;
@@ -49,6 +54,7 @@ class WorkQueueEngine {
     void schedule(Cycle at, EventKind kind, std::uint64_t a);
 
     PeShared& shared_;
+    Isolation& isolation_;
     EventQueue& events_;
     UnitId unit_id_;
     Requester who_;
@@ -58,6 +64,10 @@ class WorkQueueEngine {
     std::uint32_t head_ = 0;
     std::uint32_t tail_ = 0;
     std::uint64_t generation_ = 0;
+    bool ready_ = false;
+    bool waits_ = false; ///< the descriptor in front is of a domain, and the PE is not ready
+    /// What the slots hold, out of the kernels' reach: the rectangle is what confines them.
+    std::array<talus_work, TALUS_WQ_SLOTS> latched_{};
 };
 
 } // namespace talus::sim

@@ -22,7 +22,8 @@ class Clint final : public RegisterBlock, public EventSink {
     void write32(Cycle now, std::uint32_t offset, std::uint32_t value) override;
     void write64(Cycle now, std::uint32_t offset, std::uint64_t value) override;
 
-    /// True if the register at `offset` is an MSIP: the only ones that PE cores reach.
+    /// True if the register at `offset` is an MSIP. PE cores reach no others, and of these their
+    /// own and the control harts'.
     bool is_msip(std::uint32_t offset) const { return offset < 4 * msip_.size(); }
 
     /// Number of times that a timer fired since reset.

@@ -230,6 +230,10 @@ OpResult Cores::load(HartId hart, Cycle now, std::uint64_t addr, void* data, uns
         return OpResult::ok(now + config_.control.system_register_clocks);
     }
     if (cached(addr, len)) {
+        const MemorySpan span = fabric_.span(who, addr, len, false);
+        if (!span.ok()) {
+            return fault(span.error, AccessKind::kLoad, addr);
+        }
         Cycle ready = 0;
         if (!look_up(hart, now, addr, len, false, ready)) {
             return OpResult::trap(TALUS_TRAP_CACHE, addr);
@@ -238,8 +242,7 @@ OpResult Cores::load(HartId hart, Cycle now, std::uint64_t addr, void* data, uns
             waits_[hart].for_line = true;
             return OpResult::blocked();
         }
-        std::copy_n(fabric_.span(who, addr, len, false).host, len,
-                    static_cast<std::uint8_t*>(data));
+        std::copy_n(span.host, len, static_cast<std::uint8_t*>(data));
         return OpResult::ok(std::max(ready, now + config_.hart.dcache_hit_clocks));
     }
     Access& access = waits_[hart].data;
@@ -274,12 +277,15 @@ OpResult Cores::store(HartId hart, Cycle now, std::uint64_t addr, const void* da
         return OpResult::ok(now + config_.control.system_register_clocks);
     }
     if (cached(addr, len)) {
+        const MemorySpan span = fabric_.span(who, addr, len, true);
+        if (!span.ok()) {
+            return fault(span.error, AccessKind::kStore, addr);
+        }
         Cycle ready = 0;
         if (!look_up(hart, now, addr, len, true, ready)) {
             return OpResult::trap(TALUS_TRAP_CACHE, addr);
         }
-        std::copy_n(static_cast<const std::uint8_t*>(data), len,
-                    fabric_.span(who, addr, len, true).host);
+        std::copy_n(static_cast<const std::uint8_t*>(data), len, span.host);
         fabric_.written(who, addr, len);
         return OpResult::ok(now + 1); // a line that is still under way takes it when it arrives
     }
@@ -615,11 +621,11 @@ void Cores::hold_pe(std::uint32_t pe, Cycle now) {
 }
 
 void Cores::release_pe(std::uint32_t pe, Cycle now, std::uint64_t vector) {
-    pes_[pe]->release(now);
+    const Cycle start = pes_[pe]->release(now);
     for (unsigned core = 0; core < TALUS_CORES_PER_PE; ++core) {
         const HartId hart = TALUS_HART_OF(pe, core);
         retired_before_[hart] = retired(hart); // the reset clears the hart's own count
-        runners_[TALUS_HART_OF(pe, core)]->release(now, vector);
+        runners_[TALUS_HART_OF(pe, core)]->release(start, vector);
     }
 }
 

@@ -56,9 +56,10 @@ Device::Device(DeviceOptions options, Diagnostics& diagnostics)
       clint_(events_, cores_, cores_.hart_count()), interrupts_(cores_),
       host_interface_(interrupts_, capabilities(options_), options_.config.device.generation,
                       options_.config.device.clock_khz, status_page(registers_memory_)),
-      link_(options_.config), queue_engine_(events_, diagnostics_, link_, interrupts_,
-                                            host_interface_, windows_, fabric_.control_sram()),
-      dma_(options_.config, events_, diagnostics_, link_, fabric_, interrupts_, windows_),
+      link_(options_.config),
+      queue_engine_(events_, diagnostics_, link_, interrupts_, host_interface_, fabric_.isolation(),
+                    fabric_.control_sram()),
+      dma_(options_.config, events_, diagnostics_, link_, fabric_, interrupts_),
       meter_(options_.config, cores_, fabric_, link_), governor_(options_.config, meter_),
       perf_(options_.config, cores_, fabric_, link_, meter_),
       grid_(options_.config, cores_, interrupts_, diagnostics_, fabric_, perf_),
@@ -265,8 +266,9 @@ void Device::run() {
                 run_events();
             }
         }
+        settle();
         if (inbox_.take(HostInbox::kCheckpoint) != 0) {
-            settle_and_save();
+            save_for_next_client();
         }
         publish_clock();
     } catch (const std::exception& error) {
@@ -353,7 +355,6 @@ void Device::reset_device() {
     clint_.reset();
     interrupts_.reset();
     link_.reset();
-    windows_.clear();
     queue_engine_.reset(true);
     dma_.reset();
     sensors_.reset();
@@ -368,7 +369,7 @@ void Device::reset_function() {
     if (events_.empty()) {
         align_for_admission();
     }
-    windows_.clear();
+    fabric_.isolation().close_windows();
     queue_engine_.reset(false);
     dma_.abort_host_copies(events_.now());
     host_interface_.complete_reset(events_.now(), false);

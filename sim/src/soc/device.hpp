@@ -39,7 +39,6 @@
 #include "cores.hpp"
 #include "device_debugger.hpp"
 #include "dma_engine.hpp"
-#include "domain_windows.hpp"
 #include "grid_control.hpp"
 #include "host_inbox.hpp"
 #include "host_interface.hpp"
@@ -146,7 +145,7 @@ class Device final : public PciDeviceModel, public DebugServices {
 
     // device_checkpoint.cpp
     void save_for_next_client();
-    void settle_and_save();
+    void settle();
     void restore(const std::string& path);
     CheckpointIdentity identity() const;
     void checkpoint(Checkpoint& state);
@@ -167,7 +166,6 @@ class Device final : public PciDeviceModel, public DebugServices {
     InterruptController interrupts_;
     HostInterface host_interface_;
     PcieLink link_;
-    DomainWindows windows_;
     QueueEngine queue_engine_;
     DmaEngines dma_;
     EnergyMeter meter_;

@@ -13,7 +13,7 @@ namespace talus::sim {
 namespace {
 
 /// Events that the firmware may take to notice that its client is gone, when the simulator ends.
-constexpr unsigned kSettleEvents = 10'000'000;
+constexpr unsigned kSettleEvents = 1'000'000;
 
 } // namespace
 
@@ -69,7 +69,7 @@ void Device::save_for_next_client() {
 }
 
 /// The simulator ends, perhaps before the firmware has heard that its client is gone.
-void Device::settle_and_save() {
+void Device::settle() {
     if (inbox_.take(HostInbox::kFundamentalReset) != 0) {
         reset_device();
     } else if (inbox_.take(HostInbox::kFunctionReset) != 0) {
@@ -78,7 +78,6 @@ void Device::settle_and_save() {
     for (unsigned count = 0; count < kSettleEvents && !events_.empty(); ++count) {
         run_next_event();
     }
-    save_for_next_client();
 }
 
 void Device::restore(const std::string& path) {

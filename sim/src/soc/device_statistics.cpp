@@ -93,7 +93,7 @@ void Device::write_statistics() {
                    {"prefetches_dropped", llc.dropped},
                    {"sectors_discarded", llc.discarded}};
     for (HartId hart = 0; hart < cores_.hart_count(); ++hart) {
-        const Json core = {{"instructions", cores_.hart(hart).retired()},
+        const Json core = {{"instructions", cores_.retired(hart)},
                            {"fetch_misses", cores_.fetches(hart).misses},
                            {"fetch_clocks", cores_.fetches(hart).clocks},
                            {"clocks", times(cores_.runner(hart).activity(), now)}};

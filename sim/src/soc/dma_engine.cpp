@@ -17,10 +17,9 @@ std::uint16_t status_of(DmaStatus status) {
 } // namespace
 
 DmaEngines::DmaEngines(const Config& config, EventQueue& events, Diagnostics& diagnostics,
-                       PcieLink& link, Fabric& fabric, InterruptController& interrupts,
-                       DomainWindows& windows)
+                       PcieLink& link, Fabric& fabric, InterruptController& interrupts)
     : config_(config), events_(events), diagnostics_(diagnostics), link_(link), fabric_(fabric),
-      interrupts_(interrupts), windows_(windows), unit_(events.add_unit(*this, "dma")) {
+      interrupts_(interrupts), unit_(events.add_unit(*this, "dma")) {
     const double rate = config.pcie.gzip_gigabytes_per_second * 1e9;
     if (rate > 0) {
         gzip_ticks_per_byte_ = kTicks * static_cast<double>(config.device.clock_khz) * 1e3 / rate;
@@ -175,7 +174,8 @@ void DmaEngines::begin(Cycle now, unsigned index) {
     const std::uint64_t list_bytes = std::uint64_t{channel.sgl_count} * sizeof(talus_sgl_entry);
     if (!scattered) {
         issue(now, index);
-    } else if (!windows_.allows(channel.domain, channel.host, list_bytes, false)) {
+    } else if (!fabric_.isolation().host_windows().allows(channel.domain, channel.host, list_bytes,
+                                                          false)) {
         finish(now, index, TALUS_WINDOW_MISS);
     } else {
         events_.schedule(link_.read(now, channel.host, list_bytes), unit_, kList, index,
@@ -208,22 +208,25 @@ void DmaEngines::load_list(Cycle now, unsigned index) {
 
 /// A job is checked whole before its first byte moves: no half-done copy for a bad argument.
 bool DmaEngines::check(const Channel& channel, std::uint16_t& status) const {
-    const Requester engine = Requester::engine(0);
     const unsigned way = direction(channel.kind);
-    if (!fabric_.span(engine, channel.device, channel.bytes, way != TALUS_COPY_D2H).ok()) {
-        status = TALUS_DEVICE_ACCESS;
-        return false;
-    }
-    if (way == TALUS_COPY_D2D) {
-        if (!fabric_.span(engine, channel.host, channel.bytes, false).ok()) {
+    const auto device_ok = [&](std::uint64_t addr, bool write) {
+        if (!fabric_.span(Requester::engine(0), addr, channel.bytes, write).ok() ||
+            !fabric_.isolation().device_windows().allows(channel.domain, addr, channel.bytes,
+                                                         write)) {
             status = TALUS_DEVICE_ACCESS;
             return false;
         }
         return true;
+    };
+    if (!device_ok(channel.device, way != TALUS_COPY_D2H)) {
+        return false;
+    }
+    if (way == TALUS_COPY_D2D) {
+        return device_ok(channel.host, false);
     }
     const bool to_host = way == TALUS_COPY_D2H;
     const auto range_ok = [&](std::uint64_t iova, std::uint64_t bytes) {
-        if (!windows_.allows(channel.domain, iova, bytes, to_host)) {
+        if (!fabric_.isolation().host_windows().allows(channel.domain, iova, bytes, to_host)) {
             status = TALUS_WINDOW_MISS;
             return false;
         }

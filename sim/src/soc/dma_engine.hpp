@@ -1,4 +1,4 @@
-// The DMA engines: host <-> device through the domain's windows, and device <-> device.
+// The DMA engines: host <-> device and device <-> device, through the windows of the job's domain.
 #ifndef TALUS_SIM_SOC_DMA_ENGINE_HPP
 #define TALUS_SIM_SOC_DMA_ENGINE_HPP
 
@@ -19,7 +19,6 @@
 #include "../core/trace_sink.hpp"
 #include "../mem/fabric.hpp"
 #include "../pci/device_model.hpp"
-#include "domain_windows.hpp"
 #include "gzip_stream.hpp"
 #include "interrupt_controller.hpp"
 #include "pcie_link.hpp"
@@ -37,7 +36,7 @@ namespace talus::sim {
 class DmaEngines final : public RegisterBlock, public EventSink {
   public:
     DmaEngines(const Config& config, EventQueue& events, Diagnostics& diagnostics, PcieLink& link,
-               Fabric& fabric, InterruptController& interrupts, DomainWindows& windows);
+               Fabric& fabric, InterruptController& interrupts);
 
     void connect(HostPort& host) { host_ = &host; }
 
@@ -155,7 +154,6 @@ class DmaEngines final : public RegisterBlock, public EventSink {
     PcieLink& link_;
     Fabric& fabric_;
     InterruptController& interrupts_;
-    DomainWindows& windows_;
     TraceSink* trace_ = nullptr;
     std::array<TraceTrack, TALUS_DMA_CHANNELS> tracks_{};
     HostPort* host_ = nullptr;

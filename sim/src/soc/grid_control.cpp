@@ -26,6 +26,7 @@ GridControl::GridControl(const Config& config, PeGrid& grid, InterruptController
 void GridControl::reset(Cycle now) {
     rect_ = 0;
     descriptor_ = vector_ = perf_from_ = perf_to_ = 0;
+    perf_domain_ = 0;
     deadlock_job_ = 0xffffffffu;
     jobs_.clear();
     for (std::uint32_t pe = 0; pe < config_.pe_count(); ++pe) {
@@ -65,6 +66,21 @@ const talus_job_record* GridControl::record(std::uint64_t address) const {
     return reinterpret_cast<const talus_job_record*>(fabric_.control_sram() + offset);
 }
 
+namespace {
+
+/// The number of a job whose record is at `address`; TALUS_MAX_JOBS or more: it is not where job
+/// records are.
+std::uint32_t record_index(std::uint64_t address) {
+    const std::uint64_t base = TALUS_CONTROL_SRAM_BASE + TALUS_JOBS_OFFSET;
+    const std::uint64_t index = (address - base) / sizeof(talus_job_record);
+    return address < base || (address - base) % sizeof(talus_job_record) != 0 ||
+                   index > TALUS_MAX_JOBS
+               ? TALUS_MAX_JOBS
+               : static_cast<std::uint32_t>(index);
+}
+
+} // namespace
+
 void GridControl::launch(Cycle now) {
     if (!valid(rect_)) {
         diagnostics_.guest("GRID_LAUNCH with GRID_LAUNCH_RECT {:#010x}: empty or outside the grid",
@@ -80,6 +96,7 @@ void GridControl::launch(Cycle now) {
     const talus_work& work = job->work;
     std::erase_if(jobs_, [&](const Job& old) { return old.index == work.job; });
     if (record(work.record) != nullptr) {
+        fabric_.isolation().give_record(record_index(work.record), work.domain);
         jobs_.push_back({work.job, work.generation, work.record, rect_});
     }
     for_each_pe(rect_, [&](std::uint32_t pe) {
@@ -110,10 +127,13 @@ void GridControl::reset_pes(Cycle now, bool hold) {
 void GridControl::store_counters(Cycle now, std::uint64_t to) {
     const Requester who = Requester::engine(0);
     const MemorySpan span = fabric_.span(who, to, sizeof(talus_perf_record), true);
-    if (!valid(rect_) || !span.ok()) {
-        diagnostics_.guest("GRID_PERF_TO {:#x} with GRID_LAUNCH_RECT {:#010x}: not memory, or the "
-                           "rectangle is empty or outside the grid",
-                           to, rect_);
+    const bool allowed = fabric_.isolation().device_windows().allows(
+        perf_domain_, to, sizeof(talus_perf_record), true);
+    if (!valid(rect_) || !span.ok() || !allowed) {
+        diagnostics_.guest(
+            "GRID_PERF_TO {:#x} of domain {} with GRID_LAUNCH_RECT {:#010x}: not the "
+            "domain's memory, or the rectangle is empty or outside the grid",
+            to, perf_domain_, rect_);
         return;
     }
     std::vector<std::uint32_t> pes;
@@ -207,6 +227,12 @@ void GridControl::write32(Cycle now, std::uint32_t offset, std::uint32_t value) 
     case GRID_PE_VECTOR:
     case GRID_PE_VECTOR + 4:
         write_half(vector_, (offset & 4) != 0, value);
+        break;
+    case GRID_PERF_DOMAIN:
+        perf_domain_ = value;
+        break;
+    case GRID_JOB_REVOKE:
+        fabric_.isolation().give_record(value, 0);
         break;
     case GRID_PERF_FROM:
     case GRID_PERF_FROM + 4:

@@ -62,7 +62,8 @@ class GridControl final : public RegisterBlock {
     void write32(Cycle now, std::uint32_t offset, std::uint32_t value) override;
 
     void checkpoint(Checkpoint& state) {
-        state(rect_, descriptor_, vector_, perf_from_, perf_to_, deadlock_job_, jobs_, launches_);
+        state(rect_, descriptor_, vector_, perf_from_, perf_to_, perf_domain_, deadlock_job_, jobs_,
+              launches_);
     }
 
   private:
@@ -95,6 +96,7 @@ class GridControl final : public RegisterBlock {
     std::uint64_t vector_ = 0;
     std::uint64_t perf_from_ = 0;
     std::uint64_t perf_to_ = 0;
+    std::uint32_t perf_domain_ = 0;
     std::uint32_t deadlock_job_ = 0xffffffffu;
     std::vector<Job> jobs_; ///< launched and not known to have ended
     std::uint64_t launches_ = 0;

@@ -33,7 +33,7 @@ void PerfMonitor::add_pe(Cycle now, std::uint32_t pe, talus_perf_record& record)
         const auto put = [&](std::uint32_t counter, std::uint64_t value) {
             record.counters[core * TALUS_PERF_CORE_STRIDE + counter] += value;
         };
-        put(TALUS_PERF_A_RETIRED, cores_.hart(hart).retired());
+        put(TALUS_PERF_A_RETIRED, cores_.retired(hart));
         put(TALUS_PERF_A_RUN, activity.spent(CoreActivity::kRun, now));
         put(TALUS_PERF_A_WFI, activity.spent(CoreActivity::kWfi, now));
         put(TALUS_PERF_A_WAIT_QUEUE, activity.spent(CoreActivity::kWaitQueue, now));

@@ -24,9 +24,9 @@ bool valid_ring(std::uint32_t entries) {
 
 QueueEngine::QueueEngine(EventQueue& events, Diagnostics& diagnostics, PcieLink& link,
                          InterruptController& interrupts, HostInterface& host_interface,
-                         DomainWindows& windows, std::uint8_t* control_sram)
+                         Isolation& isolation, std::uint8_t* control_sram)
     : events_(events), diagnostics_(diagnostics), link_(link), interrupts_(interrupts),
-      host_interface_(host_interface), windows_(windows),
+      host_interface_(host_interface), isolation_(isolation),
       inbox_(reinterpret_cast<talus_inbox_slot*>(control_sram + TALUS_INBOX_OFFSET)),
       outbox_(reinterpret_cast<talus_outbox_slot*>(control_sram + TALUS_OUTBOX_OFFSET)),
       unit_(events.add_unit(*this, "queue engine")) {}
@@ -560,15 +560,18 @@ void QueueEngine::write32(Cycle now, std::uint32_t offset, std::uint32_t value) 
     case QE_WINDOW_LENGTH + 4:
         write_half(window_length_, (offset & 4) != 0, value);
         break;
-    case QE_WINDOW_ACCESS:
+    case QE_WINDOW_ACCESS: {
         window_access_ = value;
-        if (!windows_.set(window_index_ / TALUS_WINDOWS_PER_DOMAIN,
-                          window_index_ % TALUS_WINDOWS_PER_DOMAIN, window_iova_, window_length_,
-                          value)) {
+        DomainWindows& windows = (value & TALUS_WINDOW_DEVICE) != 0 ? isolation_.device_windows()
+                                                                    : isolation_.host_windows();
+        if (!windows.set(window_index_ / TALUS_WINDOWS_PER_DOMAIN,
+                         window_index_ % TALUS_WINDOWS_PER_DOMAIN, window_iova_, window_length_,
+                         value)) {
             diagnostics_.guest("window {} cannot be set to {:#x} + {:#x}", window_index_,
                                window_iova_, window_length_);
         }
         break;
+    }
     default:
         break;
     }

@@ -18,8 +18,8 @@
 #include "../core/diagnostics.hpp"
 #include "../core/event_queue.hpp"
 #include "../core/trace_sink.hpp"
+#include "../mem/isolation.hpp"
 #include "../pci/device_model.hpp"
-#include "domain_windows.hpp"
 #include "host_interface.hpp"
 #include "interrupt_controller.hpp"
 #include "pcie_link.hpp"
@@ -32,7 +32,7 @@ class QueueEngine final : public RegisterBlock, public EventSink {
     /// `control_sram`: TALUS_CONTROL_SRAM_SIZE bytes.
     QueueEngine(EventQueue& events, Diagnostics& diagnostics, PcieLink& link,
                 InterruptController& interrupts, HostInterface& host_interface,
-                DomainWindows& windows, std::uint8_t* control_sram);
+                Isolation& isolation, std::uint8_t* control_sram);
 
     void connect(HostPort& host) { host_ = &host; }
 
@@ -156,7 +156,7 @@ class QueueEngine final : public RegisterBlock, public EventSink {
     PcieLink& link_;
     InterruptController& interrupts_;
     HostInterface& host_interface_;
-    DomainWindows& windows_;
+    Isolation& isolation_;
     talus_inbox_slot* inbox_;
     talus_outbox_slot* outbox_;
     HostPort* host_ = nullptr;

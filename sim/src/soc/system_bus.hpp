@@ -64,7 +64,8 @@ class SystemBus final : public MmioHandler {
         offset = static_cast<std::uint32_t>(within % kBlockBytes);
         const bool allowed = who.kind == Requester::Kind::kControlHart ||
                              (who.kind == Requester::Kind::kPeCore && block == &clint_ &&
-                              len == 4 && clint_.is_msip(offset));
+                              len == 4 && clint_.is_msip(offset) &&
+                              (offset / 4 < TALUS_CONTROL_HARTS || offset / 4 == who.index));
         return allowed ? block : nullptr;
     }
 

@@ -123,7 +123,9 @@ struct CheckpointTest : testing::Test {
 TEST_F(CheckpointTest, GoesOnToTheClock) {
     const Visit live = visit(saved, 2);
     saved.signal(SIGTERM);
-    SimProcess restored(false, {"--restore", first, "--stats", "@/stats"});
+    // With a checkpoint of its own it ends, as the other, when the PEs have started anew.
+    SimProcess restored(false,
+                        {"--restore", first, "--stats", "@/stats", "--checkpoint", "@/second"});
     EXPECT_EQ(visit(restored, 2), live);
     restored.signal(SIGTERM);
     // The counters of both clients, the first of which the restored device never saw.

@@ -1,5 +1,5 @@
 // talusd: several processes on one device, and that none of them can hurt another.
-#include "sim_session.hpp"
+#include "daemon.hpp"
 
 #include "talusd/channel.hpp"
 
@@ -30,84 +30,6 @@ namespace {
 using namespace driver::daemon;
 using driver::UniqueFd;
 using namespace std::chrono_literals;
-
-/// A talusd with a simulator of its own.
-class Daemon {
-  public:
-    explicit Daemon(const std::vector<std::string>& arguments = {}) {
-        char name[] = "/tmp/talusd-test-XXXXXX";
-        if (mkdtemp(name) == nullptr)
-            throw std::runtime_error("mkdtemp");
-        folder_ = name;
-        socket_ = folder_ + "/socket";
-        device_ = "talusd:" + socket_;
-        std::vector<std::string> words{TALUS_TEST_TALUSD, "--socket", socket_, "--device", "sim"};
-        words.insert(words.end(), arguments.begin(), arguments.end());
-        std::vector<char*> argv;
-        for (std::string& word : words)
-            argv.push_back(word.data());
-        argv.push_back(nullptr);
-        std::array<int, 2> ends{};
-        if (pipe2(ends.data(), O_CLOEXEC) != 0)
-            throw std::runtime_error("pipe2");
-        pid_ = fork();
-        if (pid_ == 0) {
-            dup2(ends[1], STDOUT_FILENO);
-            const int log = open((folder_ + "/log").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-            dup2(log, STDERR_FILENO);
-            execv(TALUS_TEST_TALUSD, argv.data());
-            _exit(127);
-        }
-        close(ends[1]);
-        char byte = 0;
-        while (read(ends[0], &byte, 1) == 1 && byte != '\n') {
-        }
-        close(ends[0]);
-        if (byte != '\n')
-            throw std::runtime_error("talusd did not start");
-    }
-    ~Daemon() {
-        if (pid_ > 0) {
-            kill(pid_, SIGTERM);
-            waitpid(pid_, nullptr, 0);
-        }
-        std::filesystem::remove_all(folder_);
-    }
-    Daemon(const Daemon&) = delete;
-    Daemon& operator=(const Daemon&) = delete;
-
-    void die() {
-        kill(pid_, SIGKILL);
-        waitpid(pid_, nullptr, 0);
-        pid_ = -1;
-    }
-    const std::string& socket() const { return socket_; }
-    std::string log() const {
-        std::ifstream file(folder_ + "/log");
-        return {std::istreambuf_iterator<char>(file), {}};
-    }
-    talus_drv_open_options options() const {
-        talus_drv_open_options options = TALUS_DRV_INIT(talus_drv_open_options);
-        options.device = device_.c_str();
-        return options;
-    }
-
-  private:
-    std::string folder_;
-    std::string socket_;
-    std::string device_;
-    pid_t pid_ = -1;
-};
-
-/// Whether `condition` comes true within ten seconds of wall clock.
-bool soon(const std::function<bool()>& condition) {
-    for (int tries = 0; tries < 1000; ++tries) {
-        if (condition())
-            return true;
-        std::this_thread::sleep_for(10ms);
-    }
-    return false;
-}
 
 /// A client that speaks the protocol by hand, and so need not keep to it.
 class RawClient {

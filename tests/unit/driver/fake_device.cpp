@@ -159,6 +159,8 @@ std::uint16_t FakeState::execute_admin(const talus_sqe& entry) {
     case TALUS_ADMIN_SET_WINDOW:
         if (entry.u.set_window.domain != 1)
             return TALUS_BAD_DOMAIN;
+        if ((entry.u.set_window.access & TALUS_WINDOW_DEVICE) != 0)
+            return TALUS_OK;
         windows[entry.u.set_window.index] = {entry.u.set_window.iova, entry.u.set_window.length};
         return TALUS_OK;
     case TALUS_ADMIN_GET_FAULT: {

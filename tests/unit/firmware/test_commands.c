@@ -128,7 +128,13 @@ static struct talus_sqe sqe_window(void) {
 SPOIL(window_domain0, s->u.set_window.domain = 0)
 SPOIL(window_domain16, s->u.set_window.domain = 16)
 SPOIL(window_index, s->u.set_window.index = TALUS_WINDOWS_PER_DOMAIN)
-SPOIL(window_access, s->u.set_window.access = 4)
+SPOIL(window_access, s->u.set_window.access = 8)
+SPOIL(window_of_firmware, (s->u.set_window.access = TALUS_WINDOW_DEVICE | TALUS_WINDOW_READ,
+                           s->u.set_window.iova = TALUS_LLS_BASE))
+SPOIL(window_of_staging, (s->u.set_window.access = TALUS_WINDOW_DEVICE | TALUS_WINDOW_READ,
+                          s->u.set_window.iova = TALUS_STAGING_BASE))
+SPOIL(window_unaligned, (s->u.set_window.access = TALUS_WINDOW_DEVICE | TALUS_WINDOW_READ,
+                         s->u.set_window.iova = TALUS_DRAM_BASE + 32))
 SPOIL(window_wraps, s->u.set_window.iova = ~0ull - 0x2ffe)
 SPOIL(window_reserved, s->u.set_window.reserved0 = 1)
 
@@ -139,6 +145,9 @@ static void test_window(void** state) {
         {"domain 16", TALUS_BAD_DOMAIN, window_domain16},
         {"index", TALUS_BAD_DOMAIN, window_index},
         {"access", TALUS_BAD_FIELD, window_access},
+        {"of firmware's SRAM", TALUS_DEVICE_ACCESS, window_of_firmware},
+        {"of staging RAM", TALUS_DEVICE_ACCESS, window_of_staging},
+        {"unaligned", TALUS_BAD_FIELD, window_unaligned},
         {"wraps", TALUS_BAD_FIELD, window_wraps},
         {"reserved", TALUS_BAD_FIELD, window_reserved},
         {"reserved tail", TALUS_BAD_FIELD, bad_last_word},
@@ -367,16 +376,48 @@ static void test_copy_gzip(void** state) {
     assert_int_equal(slot.cqe.result, 0);
 }
 
-/* The domain of the queue goes with its copies. */
+/* Submits the command as one of a queue in `domain`. */
+static void deliver_in_domain(struct talus_sqe sqe, uint8_t domain) {
+    submit(1, &sqe);
+    struct talus_inbox_slot* slots = bus_memory(TALUS_CONTROL_SRAM_BASE + TALUS_INBOX_OFFSET);
+    slots[(bus_get(SYS(QE) + QE_INBOX_TAIL) - 1) % TALUS_INBOX_SLOTS].domain = domain;
+    deliver();
+}
+
+static void open_window(uint8_t domain, uint16_t index, uint64_t address, uint64_t length,
+                        uint8_t access) {
+    struct talus_sqe sqe = sqe_window();
+    sqe.u.set_window = (struct talus_sqe_set_window){
+        .iova = address,
+        .length = length,
+        .index = index,
+        .domain = domain,
+        .access = access | TALUS_WINDOW_DEVICE,
+    };
+    assert_int_equal(run(TALUS_QUEUE_ADMIN, sqe), TALUS_OK);
+}
+
+/* The domain of the queue goes with its copies, and its windows bind them. */
 static void test_copy_domain(void** state) {
     (void)state;
     create_queue(1);
     struct talus_sqe sqe = sqe_copy(3);
-    submit(1, &sqe);
-    struct talus_inbox_slot* slots = bus_memory(TALUS_CONTROL_SRAM_BASE + TALUS_INBOX_OFFSET);
-    slots[(bus_get(SYS(QE) + QE_INBOX_TAIL) - 1) % TALUS_INBOX_SLOTS].domain = 6;
-    deliver();
+    sqe.flags = TALUS_SQE_BATCH_END;
+    const uint64_t address = sqe.u.copy.device;
+    const uint64_t bytes = sqe.u.copy.bytes;
+    open_window(6, 1, address, 4096, TALUS_WINDOW_READ);
+    open_window(6, 2, address + 64, 4096, TALUS_WINDOW_READ | TALUS_WINDOW_WRITE);
+    open_window(5, 0, address, 4096, TALUS_WINDOW_READ | TALUS_WINDOW_WRITE);
+    deliver_in_domain(sqe, 6);
+    assert_int_equal(TALUS_STATUS_BASE(completion().cqe.status >> 1), TALUS_DEVICE_ACCESS);
+    open_window(6, 0, address, (bytes + 63) / 64 * 64, TALUS_WINDOW_READ | TALUS_WINDOW_WRITE);
+    deliver_in_domain(sqe, 6);
     assert_int_equal(bus_get(SYS(DMA) + DMA_DOMAIN), 6);
+    finish_dma(0, TALUS_OK);
+    assert_int_equal(completion().cqe.status >> 1, TALUS_OK);
+    open_window(6, 0, 0, 0, 0);
+    deliver_in_domain(sqe, 6);
+    assert_int_equal(TALUS_STATUS_BASE(completion().cqe.status >> 1), TALUS_DEVICE_ACCESS);
 }
 
 /* --- launch

@@ -286,18 +286,73 @@ static void test_grid(void** state) {
     grid_init(&grid, GRID, 8, 8, TALUS_LLS_BASE);
     expect_write32(GRID + GRID_LAUNCH_RECT, 0x04030102);
     expect_write64(GRID + GRID_LAUNCH, 0x30020000);
-    grid_launch(&grid, rect, 0x30020000);
+    const struct grid_area area = grid_area_of(rect);
+    grid_launch(&grid, &area, 0x30020000);
     expect_write32(GRID + GRID_LAUNCH_RECT, 0x04030102);
     expect_write32(GRID + GRID_PE_RESET, 1);
     expect_write32(GRID + GRID_PE_RESET, 0);
-    grid_restart(&grid, rect);
+    grid_restart(&grid, area.code);
     expect_write32(GRID + GRID_LAUNCH_RECT, 0x04030102);
     expect_write64(GRID + GRID_PERF_FROM, 0x30030000);
+    expect_write32(GRID + GRID_PERF_DOMAIN, 3);
     expect_write64(GRID + GRID_PERF_TO, 0x40000);
-    grid_sample(&grid, rect, 0x30030000, 0x40000);
+    grid_sample(&grid, &area, 0x30030000, 0x40000, 3);
     bus_done();
     assert_int_equal(grid_local_memory(&grid, rect, 1, 2),
                      TALUS_PE_WINDOW_BASE + (3 * 8 + 3) * TALUS_PE_WINDOW_STRIDE);
+}
+
+static void claim(struct grid* grid, struct grid_rect rect, uint8_t domain) {
+    const struct grid_area area = grid_area_of(rect);
+    grid_claim(grid, &area, domain);
+}
+
+static bool occupy(struct grid* grid, struct grid_rect rect) {
+    const struct grid_area area = grid_area_of(rect);
+    return grid_occupy(grid, &area);
+}
+
+static void release(struct grid* grid, struct grid_rect rect) {
+    const struct grid_area area = grid_area_of(rect);
+    grid_release(grid, &area);
+}
+
+static void expect_restart(uint32_t rect) {
+    expect_write32(GRID + GRID_LAUNCH_RECT, rect);
+    expect_write32(GRID + GRID_PE_RESET, 1);
+    expect_write32(GRID + GRID_PE_RESET, 0);
+}
+
+/* PEs start anew between two domains, and when a domain ends; never otherwise. */
+static void test_grid_domains(void** state) {
+    (void)state;
+    struct grid grid;
+    const struct grid_rect all = {0, 0, 8, 8};
+    const struct grid_rect left = {0, 0, 8, 4};
+    const struct grid_rect right = {0, 4, 8, 4};
+    const struct grid_rect corner = {6, 3, 2, 2}; /* of both halves */
+    expect_write64(GRID + GRID_PE_VECTOR, 0);     /* from here on nothing else is written */
+    grid_init(&grid, GRID, 8, 8, 0);
+    claim(&grid, all, 0); /* the owner leaves nothing that others must not see */
+    claim(&grid, left, 2);
+    claim(&grid, left, 2);
+    claim(&grid, right, 3);
+    claim(&grid, left, 2);
+    expect_restart(0x02020306);
+    claim(&grid, corner, 3);
+    claim(&grid, right, 3);
+    expect_restart(0x04080000);
+    claim(&grid, left, 0); /* nor does it work where a client's kernel may still run */
+    claim(&grid, left, 2);
+    expect_restart(0x02010206); /* all of domain 2's that domain 3 has not taken */
+    claim(&grid, (struct grid_rect){6, 2, 1, 2}, 3);
+    for (uint32_t row = 0; row < 8; ++row)
+        expect_restart((row == 6 ? 2u : 4u) << 24 | 1u << 16 | row);
+    grid_vacate(&grid, 2);
+    grid_vacate(&grid, 2);
+    expect_restart(0x04080000);
+    claim(&grid, left, 4);
+    bus_done();
 }
 
 static void test_grid_occupancy(void** state) {
@@ -313,16 +368,16 @@ static void test_grid_occupancy(void** state) {
     const struct grid_rect right = {0, 4, 8, 4};
     const struct grid_rect corner = {7, 7, 1, 1};
     assert_true(grid_valid(&grid, all) && grid_valid(&grid, corner));
-    assert_true(grid_occupy(&grid, left));
-    assert_true(grid_occupy(&grid, right));
-    assert_false(grid_occupy(&grid, all)); /* waits, and keeps later ones from overtaking */
-    grid_release(&grid, right);
-    assert_false(grid_occupy(&grid, corner));
+    assert_true(occupy(&grid, left));
+    assert_true(occupy(&grid, right));
+    assert_false(occupy(&grid, all)); /* waits, and keeps later ones from overtaking */
+    release(&grid, right);
+    assert_false(occupy(&grid, corner));
     grid_clear_reservations(&grid);
-    assert_true(grid_occupy(&grid, corner));
-    grid_release(&grid, corner);
-    grid_release(&grid, left);
-    assert_true(grid_occupy(&grid, all));
+    assert_true(occupy(&grid, corner));
+    release(&grid, corner);
+    release(&grid, left);
+    assert_true(occupy(&grid, all));
 }
 
 /* Every pair of rectangles of a 16 x 16 grid: the second is refused if and only if they share a PE.
@@ -344,13 +399,13 @@ static void test_grid_overlap(void** state) {
                                 a.col0 < b.col0 + b.cols && b.col0 < a.col0 + a.cols;
             grid_init(&grid, GRID, 16, 16, 0);
             bus_forget_writes();
-            if (!grid_occupy(&grid, a) || grid_occupy(&grid, b) == shares)
+            if (!occupy(&grid, a) || occupy(&grid, b) == shares)
                 fail_msg("(%u, %u) %u x %u and (%u, %u) %u x %u", a.row0, a.col0, a.rows, a.cols,
                          b.row0, b.col0, b.rows, b.cols);
             /* And releasing gives back exactly what was taken. */
             if (!shares)
-                grid_release(&grid, b);
-            grid_release(&grid, a);
+                release(&grid, b);
+            release(&grid, a);
             for (unsigned i = 0; i < GRID_WORDS; ++i)
                 assert_true(grid.busy.word[i] == 0);
         }
@@ -369,6 +424,7 @@ int main(void) {
         cmocka_unit_test_setup(test_queue_registers, set_up),
         cmocka_unit_test_setup(test_dma, set_up),
         cmocka_unit_test_setup(test_grid, set_up),
+        cmocka_unit_test_setup(test_grid_domains, set_up),
         cmocka_unit_test_setup(test_grid_occupancy, set_up),
         cmocka_unit_test_setup(test_grid_overlap, set_up),
     };

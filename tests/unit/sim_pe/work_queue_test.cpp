@@ -116,6 +116,57 @@ TEST_F(WorkQueueTest, BadDescriptorsAreDroppedAndReported) {
     EXPECT_EQ(grid.reg(0, PE_WQ_TAIL), 1u);
 }
 
+TEST_F(WorkQueueTest, EntersADomainWhenItIsReadyAndTakesNoOthers) {
+    talus_work work{};
+    work.domain = 3;
+    grid.pes[0]->launch(10, descriptor(0, 64, work));
+    grid.run();
+    EXPECT_EQ(grid.reg(0, PE_WQ_TAIL), 0u); // the runtime still reads what no domain reaches
+    EXPECT_EQ(grid.fabric->isolation().domain_of(0), 0u);
+    ASSERT_TRUE(grid.fabric->isolation().device_windows().set(3, 0, TALUS_LLS_BASE + 0x200000, 8192,
+                                                              TALUS_WINDOW_READ));
+    grid.pes[0]->write_register(grid.events.now(), PE_WQ_READY, 4, 1);
+    grid.run();
+    EXPECT_EQ(grid.reg(0, PE_WQ_TAIL), 1u);
+    EXPECT_EQ(grid.fabric->isolation().domain_of(0), 3u);
+
+    // Arguments outside the window, another domain, and the owner's, which would free it.
+    grid.pes[0]->launch(grid.events.now(), descriptor(1, 64, work));
+    grid.run();
+    EXPECT_EQ(grid.reg(0, PE_CP_FAULT_CAUSE_A), TALUS_TRAP_FABRIC);
+    EXPECT_EQ(grid.reg(0, PE_CP_FAULT_TVAL_A, 8), TALUS_LLS_BASE + 0x202000);
+    for (const std::uint8_t other : {std::uint8_t{4}, std::uint8_t{0}, std::uint8_t{200}}) {
+        work.domain = other;
+        grid.pes[0]->launch(grid.events.now(), descriptor(0, 0, work));
+        grid.run();
+        EXPECT_EQ(grid.reg(0, PE_WQ_TAIL), 1u);
+    }
+
+    // A reset frees it, and nothing is left in its memory.
+    grid.pes[0]->local_memory()[100] = 1;
+    grid.pes[0]->hold(grid.events.now());
+    EXPECT_EQ(grid.pes[0]->local_memory()[100], 0);
+    EXPECT_GT(grid.pes[0]->release(grid.events.now()), grid.events.now());
+    EXPECT_EQ(grid.fabric->isolation().domain_of(0), 0u);
+}
+
+TEST_F(WorkQueueTest, AKernelDoesNotChooseItsRectangle) {
+    talus_work work{};
+    work.domain = 1;
+    work.rows = work.cols = 1;
+    grid.pes[0]->write_register(0, PE_WQ_READY, 4, 1);
+    grid.pes[0]->launch(10, descriptor(0, 0, work));
+    grid.pes[0]->launch(11, descriptor(1, 0, work));
+    grid.run();
+    talus_work forged = grid.local<talus_work>(0, slot(1));
+    forged.rows = forged.cols = 2;
+    std::memcpy(grid.pes[0]->local_memory() + slot(1), &forged, sizeof forged);
+    grid.pes[0]->write_register(grid.events.now(), PE_SUBGRID_RECT, 4, 2u << 16 | 2u << 24);
+    EXPECT_EQ(grid.reg(0, PE_SUBGRID_RECT), 1u << 16 | 1u << 24);
+    set_head(0, 1);
+    EXPECT_EQ(grid.reg(0, PE_SUBGRID_RECT), 1u << 16 | 1u << 24);
+}
+
 TEST_F(WorkQueueTest, HoldForgetsEverything) {
     grid.pes[0]->launch(10, descriptor(0, 64));
     grid.run();

@@ -24,8 +24,7 @@ class DmaTest : public testing::Test {
     FakeLines lines;
     InterruptController intc{lines};
     PcieLink link{config};
-    DomainWindows windows;
-    DmaEngines dma{config, events, diagnostics, link, fabric, intc, windows};
+    DmaEngines dma{config, events, diagnostics, link, fabric, intc};
     FakeHost host;
 
     void SetUp() override {
@@ -135,8 +134,12 @@ TEST_F(DmaTest, BadJobsMoveNothing) {
 
 TEST_F(DmaTest, WindowsBindEveryDomainButTheOwners) {
     start(0, TALUS_COPY_H2D, FakeHost::kBase, TALUS_LLS_BASE, 64, 2);
+    EXPECT_EQ(run(0), TALUS_DEVICE_ACCESS);
+    fabric.isolation().device_windows().set(2, 0, TALUS_LLS_BASE, 4096,
+                                            TALUS_WINDOW_READ | TALUS_WINDOW_WRITE);
+    start(0, TALUS_COPY_H2D, FakeHost::kBase, TALUS_LLS_BASE, 64, 2);
     EXPECT_EQ(run(0), TALUS_WINDOW_MISS);
-    windows.set(2, 0, FakeHost::kBase, 4096, TALUS_WINDOW_READ);
+    fabric.isolation().host_windows().set(2, 0, FakeHost::kBase, 4096, TALUS_WINDOW_READ);
     start(0, TALUS_COPY_H2D, FakeHost::kBase, TALUS_LLS_BASE, 64, 2);
     EXPECT_EQ(run(0), TALUS_OK);
     start(0, TALUS_COPY_D2H, FakeHost::kBase, TALUS_LLS_BASE, 64, 2);
@@ -149,6 +152,16 @@ TEST_F(DmaTest, WindowsBindEveryDomainButTheOwners) {
     host.at<talus_sgl_entry>(FakeHost::kBase + 64) = {FakeHost::kBase + 4096, 64, 0};
     start(0, TALUS_COPY_H2D | TALUS_COPY_SGL, FakeHost::kBase + 64, TALUS_LLS_BASE, 64, 2, 1);
     EXPECT_EQ(run(0), TALUS_WINDOW_MISS);
+    // The device's side as well, at both ends of a copy.
+    start(0, TALUS_COPY_D2D, TALUS_LLS_BASE, TALUS_LLS_BASE + 4096 - 32, 64, 2);
+    EXPECT_EQ(run(0), TALUS_DEVICE_ACCESS);
+    start(0, TALUS_COPY_D2D, TALUS_DRAM_BASE, TALUS_LLS_BASE, 64, 2);
+    EXPECT_EQ(run(0), TALUS_DEVICE_ACCESS);
+    fabric.isolation().device_windows().set(2, 1, TALUS_DRAM_BASE, 4096, TALUS_WINDOW_READ);
+    start(0, TALUS_COPY_D2D, TALUS_DRAM_BASE, TALUS_LLS_BASE, 64, 2);
+    EXPECT_EQ(run(0), TALUS_OK);
+    start(0, TALUS_COPY_D2D, TALUS_LLS_BASE, TALUS_DRAM_BASE, 64, 2);
+    EXPECT_EQ(run(0), TALUS_DEVICE_ACCESS);
 }
 
 TEST_F(DmaTest, FunctionResetEndsHostCopiesOnly) {

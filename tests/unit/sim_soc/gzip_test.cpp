@@ -29,7 +29,7 @@ constexpr std::uint8_t kUntouched = 0xee; ///< no byte of noise()
 struct Chip {
     explicit Chip(double gigabytes_per_second = 25) {
         config.pcie.gzip_gigabytes_per_second = gigabytes_per_second;
-        dma.emplace(config, events, diagnostics, link, fabric, intc, windows);
+        dma.emplace(config, events, diagnostics, link, fabric, intc);
         dma->connect(host);
         link.set_sizes({512, 512, true});
         std::fill_n(fabric.lls(), 4 << 20, kUntouched);
@@ -81,7 +81,6 @@ struct Chip {
     FakeLines lines;
     InterruptController intc{lines};
     PcieLink link{config};
-    DomainWindows windows;
     FakeHost host;
     std::optional<DmaEngines> dma;
 };
@@ -269,12 +268,13 @@ TEST(Gzip, HostileSizesMoveNothing) {
                   TALUS_BAD_FIELD);
     }
     // A window that the data would fit if they were what `bytes` says.
-    chip.windows.set(2, 0, kHost, bytes - 1, TALUS_WINDOW_READ);
+    chip.fabric.isolation().device_windows().set(2, 0, TALUS_LLS_BASE, 1 << 20, TALUS_WINDOW_WRITE);
+    chip.fabric.isolation().host_windows().set(2, 0, kHost, bytes - 1, TALUS_WINDOW_READ);
     EXPECT_EQ(status(bytes, 100, 0, kHost, TALUS_LLS_BASE, kGzip, 2), TALUS_WINDOW_MISS);
     EXPECT_EQ(chip.fabric.lls()[0], kUntouched);
     EXPECT_EQ(chip.link.bytes_read(), 0u);
     // And the other way round: what is inflated may be larger than the window.
-    chip.windows.set(2, 0, kHost, bytes, TALUS_WINDOW_READ);
+    chip.fabric.isolation().host_windows().set(2, 0, kHost, bytes, TALUS_WINDOW_READ);
     EXPECT_EQ(status(bytes, 5000, 0, kHost, TALUS_LLS_BASE, kGzip, 2), TALUS_OK);
 }
 

@@ -28,14 +28,14 @@ class QueueEngineTest : public testing::Test {
     talus_status_page page{};
     HostInterface host_interface{intc, 0, 2, config.device.clock_khz, &page};
     PcieLink link{config};
-    DomainWindows windows;
+    Isolation isolation{1};
     std::vector<std::uint64_t> sram = std::vector<std::uint64_t>(TALUS_CONTROL_SRAM_SIZE / 8);
     QueueEngine engine{events,
                        diagnostics,
                        link,
                        intc,
                        host_interface,
-                       windows,
+                       isolation,
                        reinterpret_cast<std::uint8_t*>(sram.data())};
     FakeHost host;
 

@@ -7,8 +7,8 @@
 #include <gtest/gtest.h>
 
 #include "fakes.hpp"
+#include "mem/domain_windows.hpp"
 #include "soc/clint.hpp"
-#include "soc/domain_windows.hpp"
 #include "soc/host_interface.hpp"
 #include "soc/interrupt_controller.hpp"
 #include "soc/system_bus.hpp"

@@ -133,11 +133,14 @@ TEST_F(SystemTrace, CoresWaitAsLongAsWasCounted) {
         }
     EXPECT_NEAR(drain, static_cast<double>(traced_.record.counters[TALUS_PERF_A_WAIT_DRAIN]),
                 2.0 * kClocksPerNs * static_cast<double>(waits));
-    // Every core's time since its release is covered without gaps.
+    // Every core's time since its release is covered without gaps but one: the reset after the
+    // queue's deletion, in which its local memory is cleared.
     for (const char* core : {"core A", "core B"}) {
         const auto& slices = track("PE 1.2/" + std::string(core)).slices;
+        unsigned gaps = 0;
         for (std::size_t i = 1; i < slices.size(); ++i)
-            EXPECT_EQ(slices[i].begin, slices[i - 1].end) << core << " " << i;
+            gaps += slices[i].begin != slices[i - 1].end;
+        EXPECT_EQ(gaps, 1u) << core;
     }
     EXPECT_EQ(slices("PE 0.0", "core A", "wait").size(), 0u); // not of the sub-grid
 }

@@ -1,5 +1,7 @@
 #include "domain_windows.hpp"
 
+#include <algorithm>
+
 namespace talus::sim {
 
 bool DomainWindows::set(unsigned domain, unsigned index, std::uint64_t iova, std::uint64_t length,
@@ -9,6 +11,7 @@ bool DomainWindows::set(unsigned domain, unsigned index, std::uint64_t iova, std
         return false;
     }
     windows_[domain][index] = length == 0 ? Window{} : Window{iova, length, access};
+    used_[domain] = std::max(used_[domain], index + 1);
     return true;
 }
 
@@ -21,7 +24,8 @@ bool DomainWindows::allows(unsigned domain, std::uint64_t iova, std::uint64_t le
         return false;
     }
     const unsigned need = write ? TALUS_WINDOW_WRITE : TALUS_WINDOW_READ;
-    for (const Window& window : windows_[domain]) {
+    for (unsigned index = 0; index < used_[domain]; ++index) {
+        const Window& window = windows_[domain][index];
         if (window.length != 0 && (window.access & need) != 0 && iova >= window.iova &&
             iova - window.iova <= window.length && length <= window.length - (iova - window.iova)) {
             return true;

@@ -1,6 +1,7 @@
-// The windows of the domains: which host addresses a queue's commands may touch.
-#ifndef TALUS_SIM_SOC_DOMAIN_WINDOWS_HPP
-#define TALUS_SIM_SOC_DOMAIN_WINDOWS_HPP
+// The windows of the domains: which addresses, of the host or of device memory, the commands and
+// jobs of a domain may touch.
+#ifndef TALUS_SIM_MEM_DOMAIN_WINDOWS_HPP
+#define TALUS_SIM_MEM_DOMAIN_WINDOWS_HPP
 
 #include <array>
 #include <cstdint>
@@ -16,12 +17,14 @@ class DomainWindows {
     bool set(unsigned domain, unsigned index, std::uint64_t iova, std::uint64_t length,
              unsigned access);
 
-    /// May a command of `domain` read (write: `write`) host memory [iova, iova + length)? The range
-    /// must lie in one window.
+    /// May `domain` read (write: `write`) [iova, iova + length)? The range must lie in one window.
     bool allows(unsigned domain, std::uint64_t iova, std::uint64_t length, bool write) const;
 
-    /// FLR: all windows are closed.
-    void clear() { windows_ = {}; }
+    /// Closes all windows.
+    void clear() {
+        windows_ = {};
+        used_ = {};
+    }
 
   private:
     struct Window {
@@ -30,6 +33,7 @@ class DomainWindows {
         unsigned access = 0;
     };
     std::array<std::array<Window, TALUS_WINDOWS_PER_DOMAIN>, TALUS_MAX_DOMAINS> windows_{};
+    std::array<unsigned, TALUS_MAX_DOMAINS> used_{}; ///< no window at or beyond this index
 };
 
 } // namespace talus::sim
