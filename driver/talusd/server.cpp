@@ -40,7 +40,7 @@ void Server::serve(int listener, int stop) {
         if (entries[1].revents != 0)
             return;
         if ((entries[0].revents & POLLIN) != 0)
-            accept(listener);
+            adopt(UniqueFd(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC)));
         // The device may ask for something, or be gone.
         device_->transport().wait(-1, std::chrono::milliseconds(0));
         const std::uint64_t seen = resets_;
@@ -59,8 +59,7 @@ void Server::serve(int listener, int stop) {
     }
 }
 
-void Server::accept(int listener) {
-    UniqueFd socket(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
+void Server::adopt(UniqueFd socket) {
     if (!socket.valid())
         return; // it changed its mind, or descriptors are short: the next one may succeed
     const std::lock_guard lock(sessions_mutex_);
@@ -73,7 +72,7 @@ void Server::accept(int listener) {
     }
 }
 
-void Server::reap(bool all) {
+bool Server::reap(bool all) {
     std::list<std::unique_ptr<Session>>
         gone; // ended without the lock, which their threads may want
     {
@@ -84,6 +83,7 @@ void Server::reap(bool all) {
                 gone.splice(gone.end(), sessions_, entry);
             entry = next;
         }
+        return sessions_.empty();
     }
 }
 

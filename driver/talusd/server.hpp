@@ -36,6 +36,11 @@ class Server {
     /// the device is lost (throws).
     void serve(int listener, int stop);
 
+    /// What serve() does with a client that has come; one that can't be served is hung up on.
+    void adopt(UniqueFd socket);
+    /// Puts away the sessions whose clients are gone, or all; true if none is left.
+    bool reap(bool all);
+
     // For sessions.
     Device& device() { return *device_; }
     const ServerOptions& options() const { return options_; }
@@ -66,9 +71,6 @@ class Server {
     std::vector<ClientEntry> clients();
 
   private:
-    void accept(int listener);
-    void reap(bool all);
-
     std::unique_ptr<Device> device_;
     ServerOptions options_;
     std::shared_mutex card_;
