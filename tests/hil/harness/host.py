@@ -39,20 +39,23 @@ def run_on_simulator(cases, build, folder, on_result):
     generation = 0
     try:
         for case in cases:
+            if simulator is not None and simulator.worn():
+                simulator.stop()
             if simulator is None or not simulator.alive():
                 generation += 1
                 simulator = Simulator(build, os.path.join(folder, f"simulator-{generation}"))
+            began = time.time()
             result = run_case(case, build, os.path.join(folder, case.name),
                               {"TALUS_DEVICE": simulator.socket})
             if not simulator.alive() and not result.problem:
                 result.problem = "the simulator ended during the case"
-            if result.failed:
-                on_result(result, simulator.artifacts())
-            else:
+            if not result.failed:
                 on_result(result, [])
-            if result.problem:
-                simulator.stop()
-                simulator = None
+                continue
+            simulator.save_config()
+            simulator.stop()  # who knows what state it is in; and a trace is whole once it has ended
+            on_result(result, simulator.artifacts(began, time.time()))
+            simulator = None
     finally:
         if simulator is not None:
             simulator.stop()

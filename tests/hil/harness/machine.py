@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import time
 
@@ -158,27 +159,33 @@ def run_in_machine(cases, build, source, downloads, folder, on_result):
         simulator = Simulator(build, os.path.join(boot_folder, "simulator"))
         machine = Machine(qemu_command(source, downloads, guest.kernel, initramfs, boot_folder,
                                        simulator.socket), boot_folder)
+        failed = {}
         try:
-            done = _follow(machine, simulator, remaining, folder, boot_folder, on_result)
+            done = _follow(machine, simulator, remaining, folder, boot_folder, on_result, failed)
         finally:
             machine.stop()
             simulator.stop()
             os.unlink(initramfs)
+        # What is whole only now, as the trace is.
+        for name, when in failed.items():
+            for path in simulator.artifacts(*when):
+                shutil.copy(path, os.path.join(folder, name))
         remaining = remaining[done:]
 
 
-def _follow(machine, simulator, cases, folder, boot_folder, on_result):
+def _follow(machine, simulator, cases, folder, boot_folder, on_result, failed):
     """Takes results until the guest is done, silent for too long, or dead. Returns how many cases
-    are settled; at least one, so that whoever calls again ends."""
+    are settled; at least one, so that whoever calls again ends. `failed` gets the failed ones, and when they
+    began and ended in seconds since the epoch."""
     settled = 0
     current = None
+    current_began = time.time()
     began = time.monotonic()
     last_sign, changed = machine.sign_of_life(), time.monotonic()
     collector = _Files(folder)
 
     def common():
-        paths = simulator.artifacts() + [machine.console,
-                                         os.path.join(boot_folder, "qemu.err")]
+        paths = [machine.console, os.path.join(boot_folder, "qemu.err")]
         return [path for path in paths if os.path.exists(path) and os.path.getsize(path)]
 
     while True:
@@ -190,6 +197,7 @@ def _follow(machine, simulator, cases, folder, boot_folder, on_result):
                 if current is None:
                     print(f"booted in {time.monotonic() - began:.1f} s", flush=True)
                 current = line.split(" ", 1)[1]
+                current_began = time.time() - 1  # we hear of it a little later
             elif match := re.fullmatch(r"@end (\S+) (\d+) ([0-9.]+)", line):
                 name, code = match[1], int(match[2])
                 output = collector.text(name, "output.txt")
@@ -197,6 +205,8 @@ def _follow(machine, simulator, cases, folder, boot_folder, on_result):
                 if code == 137:
                     result.problem = "did not end within its limit and was killed"
                 settled += 1
+                if result.failed:
+                    failed[name] = (current_began, time.time())
                 on_result(result, common() if result.failed else [])
             elif line == "@done":
                 return len(cases)
@@ -213,9 +223,11 @@ def _follow(machine, simulator, cases, folder, boot_folder, on_result):
         time.sleep(0.1)
     # The case that was running is at fault; before the first one, the boot is, and no case runs.
     if current is None:
+        failed["boot"] = (0.0, time.time())
         on_result(Result("boot", 1, time.monotonic() - began, "", problem), common())
         return len(cases)
     case = cases[settled]
+    failed[case.name] = (current_began, time.time())
     on_result(Result(case.name, 1, time.monotonic() - changed, "", problem), common())
     return settled + 1
 

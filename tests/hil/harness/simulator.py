@@ -10,6 +10,12 @@ import time
 # cycles are to be compared: what every host grants.
 LINK = ["--set", "pcie.max_payload_bytes=128", "--set", "pcie.tags=32"]
 
+# Of one simulator: it writes no more of a trace than this, and 16 core files (sim/src/debug/README.md). One that has
+# come near either is replaced where that is possible, so that the next case's find room.
+TRACE_MIB = 256
+ENOUGH_TRACE_MIB = 64
+ENOUGH_CORES = 8
+
 
 class Simulator:
     def __init__(self, build, folder):
@@ -18,10 +24,16 @@ class Simulator:
         self.socket = os.path.join(folder, "socket")
         self.uart = os.path.join(folder, "uart.log")
         self.log = os.path.join(folder, "simulator.log")
+        self.trace = os.path.join(folder, "trace.pftrace")
+        self.crashes = os.path.join(folder, "crashes")
+        os.makedirs(self.crashes, exist_ok=True)
+        self.sysfs = os.path.join(folder, "sysfs")
+        self.pci = os.path.join(folder, "pci.txt")
         self._stderr = open(os.path.join(folder, "simulator.err"), "wb")
         self._process = subprocess.Popen(
             [os.path.join(build, "bin", "talus-sim"), "--socket", self.socket, "--uart", self.uart,
-             "--log", self.log, "--verbose", *LINK],
+             "--log", self.log, "--verbose", "--sysfs", self.sysfs, "--trace", self.trace, "--trace-limit", str(TRACE_MIB),
+             "--crash-dir", self.crashes, *LINK],
             stdout=subprocess.PIPE, stderr=self._stderr)
         self._await_readiness(60)
 
@@ -53,6 +65,29 @@ class Simulator:
         self._process.stdout.close()
         self._stderr.close()
 
-    def artifacts(self):
-        return [path for path in (self.uart, self.log, os.path.join(self.folder, "simulator.err"))
-                if os.path.exists(path) and os.path.getsize(path)]
+    def save_config(self):
+        """Writes the function's config space down, as `lspci -xxxx` prints it."""
+        with open(self.pci, "w", encoding="ascii") as output:
+            for folder, _, names in sorted(os.walk(self.sysfs)):
+                if "config" in names:
+                    with open(os.path.join(folder, "config"), "rb") as stream:
+                        data = stream.read()
+                    output.write(os.path.basename(folder) + "\n" + "".join(
+                        f"{at:02x}: {data[at:at + 16].hex(' ')}\n" for at in range(0, len(data), 16)))
+
+    def worn(self):
+        """Whether another one should serve the next case."""
+        return (os.path.exists(self.trace) and os.path.getsize(self.trace) > ENOUGH_TRACE_MIB << 20) or \
+            len(self._cores()) >= ENOUGH_CORES
+
+    def _cores(self):
+        return sorted(os.path.join(self.crashes, name) for name in os.listdir(self.crashes)) \
+            if os.path.isdir(self.crashes) else []
+
+    def artifacts(self, since, until):
+        """What it has written so far; of core files those of that time (seconds since the epoch). The trace is whole
+        once it has been stopped."""
+        paths = [self.uart, self.log, os.path.join(self.folder, "simulator.err"), self.trace,
+                 self.pci]
+        paths += [path for path in self._cores() if since <= os.path.getmtime(path) <= until]
+        return [path for path in paths if os.path.exists(path) and os.path.getsize(path)]

@@ -72,6 +72,49 @@ class Cases(Folder):
         self.assertFalse(result.failed)
 
 
+class Artifacts(Folder):
+    """A case that fails by intent, after a kernel's trap, on a simulator."""
+
+    def setUp(self):
+        super().setUp()
+        self.build = os.environ.get("TALUS_BUILD")
+        if not self.build:
+            self.skipTest("TALUS_BUILD names no build tree")
+
+    def test_failed_case_leaves_what_its_simulator_knows(self):
+        test = os.path.join(self.build, "tests", "talus_device_test")
+        trap = f"{test} --gtest_filter=DeviceFault.IllegalInstructionLeavesAFaultRecord"
+        kept = {}
+
+        def on_result(result, artifacts):
+            kept[result.name] = (result.failed, {os.path.basename(path): path for path in artifacts})
+
+        host.run_on_simulator([Case("good", "/bin/sh", ["-c", trap], 120),
+                               Case("bad", "/bin/sh", ["-c", trap + "; exit 3"], 120),
+                               Case("after", "/bin/sh", ["-c", trap], 120)],
+                              self.build, self.folder, on_result)
+        self.assertEqual(kept["good"], (False, {}))
+        self.assertEqual(kept["after"], (False, {}))
+        failed, files = kept["bad"]
+        self.assertTrue(failed)
+        for name in ("uart.log", "simulator.log", "trace.pftrace", "pci.txt"):
+            self.assertIn(name, files)
+        with open(files["pci.txt"], encoding="ascii") as stream:
+            lines = stream.read().splitlines()
+        self.assertEqual(lines[1][:15], "00: f4 1a f1 10")  # vendor and device
+        self.assertEqual(len(lines), 1 + 4096 // 16)
+        # The first case's trap has filled the first simulator's crash folder: this one had another.
+        cores = [path for name, path in files.items() if name.startswith("core.")]
+        self.assertTrue(cores, files)
+        self.assertTrue(all("simulator-2" in path for path in cores), files)
+        for path in cores:
+            with open(path, "rb") as stream:
+                header = stream.read(20)
+            self.assertEqual((header[:4], header[16], header[18]), (b"\x7fELF", 4, 243))  # ET_CORE, RISC-V
+        with open(files["trace.pftrace"], "rb") as stream:
+            self.assertGreater(len(stream.read()), 1000)
+
+
 class Report(Folder):
     def test_junit(self):
         path = self.path("results.xml")
@@ -137,8 +180,7 @@ class Guest(Folder):
 
 
 class FakeSimulator:
-    def artifacts(self):
-        return []
+    pass
 
 
 class Boot(Folder):
@@ -153,7 +195,7 @@ class Boot(Folder):
         cases = [Case(name, "program", [], 60) for name in names]
         try:
             done = machine._follow(guest, FakeSimulator(), cases, self.path("cases"),
-                                   self.path("boot"), lambda result, _: results.append(result))
+                                   self.path("boot"), lambda result, _: results.append(result), {})
         finally:
             guest.stop()
         return done, {result.name: result for result in results}
