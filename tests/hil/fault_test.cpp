@@ -10,12 +10,16 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
+#include <chrono>
 #include <cstring>
 #include <string>
 
 namespace talus::device_test {
 namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point began) {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+}
 
 // ---- Commands that fail ----
 
@@ -58,8 +62,12 @@ TEST(DeviceFault, IllegalInstructionLeavesAFaultRecord) {
     talus_drv_fault fault = TALUS_DRV_INIT(talus_drv_fault);
     EXPECT_EQ(talus_drv_get_fault(session.queue, &fault), TALUS_DRV_NOT_FOUND);
     const std::uint64_t entry = session.load(kernel_with_an_illegal_instruction());
+    const auto began = std::chrono::steady_clock::now();
     EXPECT_STATUS(session.run({launch(entry)})[0], TALUS_KERNEL_FAULT);
     ASSERT_DRV_OK(talus_drv_get_fault(session.queue, &fault));
+    report_fault("kernel that traps", "an illegal instruction",
+                 "a completion: KERNEL_FAULT, and a record of PE, pc and cause",
+                 "none needed: the firmware ends the job", seconds_since(began));
     EXPECT_EQ(fault.cause, static_cast<std::uint32_t>(TALUS_CAUSE_ILLEGAL));
     EXPECT_EQ(fault.kernel_entry, entry);
     EXPECT_EQ(fault.pc, entry + 4);
@@ -91,7 +99,11 @@ TEST(DeviceFault, LaunchIntoNowhereIsAFault) {
 TEST(DeviceFault, DeviceKillsAJobThatOverstaysItsLimit) {
     Session session;
     const std::uint64_t entry = session.load(kernel_that_loops());
+    const auto began = std::chrono::steady_clock::now();
     EXPECT_STATUS(session.run({launch(entry, 1, 1, 200)})[0], TALUS_KERNEL_TIMEOUT);
+    report_fault("hung PE, limit of 200 us on the launch", "a kernel that loops",
+                 "a completion: KERNEL_TIMEOUT", "none needed: the firmware ends the job",
+                 seconds_since(began));
     EXPECT_STATUS(session.run({launch(session.load(kernel_that_returns()))})[0], TALUS_OK);
 }
 
@@ -124,10 +136,7 @@ TEST(DeviceFault, RecoveryEndsAHungJob) {
     EXPECT_TRUE(recovery.rung == TALUS_DRV_RUNG_ABORT || recovery.rung == TALUS_DRV_RUNG_FLR)
         << talus_drv_rung_name(static_cast<talus_drv_rung>(recovery.rung));
     EXPECT_EQ(recovery.commands, 1u);
-    std::printf("recovered by %s in %llu us%s%s\n",
-                talus_drv_rung_name(static_cast<talus_drv_rung>(recovery.rung)),
-                static_cast<unsigned long long>(recovery.wall_us),
-                recovery.reason[0] != 0 ? ": " : "", recovery.reason);
+    report_fault("hung PE", "a kernel that loops", "time-out of the op", recovery);
     if (recovery.rung != TALUS_DRV_RUNG_ABORT) {
         talus_drv_queue_destroy(session.queue);
         session.queue = nullptr;
@@ -223,6 +232,7 @@ TEST(DeviceFault, KilledClientLeavesACleanDevice) {
     EXPECT_EQ(read(ready[0], &answer, 1), 1);
     EXPECT_EQ(answer, 'y');
     close(ready[0]);
+    const auto began = std::chrono::steady_clock::now();
     kill(client, SIGKILL);
     int status = 0;
     waitpid(client, &status, 0);
@@ -233,6 +243,9 @@ TEST(DeviceFault, KilledClientLeavesACleanDevice) {
     std::string back(kBytes, '?');
     EXPECT_DRV_OK(talus_drv_copy_out(session.queue, back.data(), dram, kBytes));
     EXPECT_EQ(back, std::string(kBytes, '\0'));
+    report_fault("client killed with every PE busy", "SIGKILL",
+                 "the next client: a clean device, with memory zeroed",
+                 "function-level reset when its connection ends", seconds_since(began));
     EXPECT_STATUS(session.run({launch(session.load(kernel_that_returns()))})[0], TALUS_OK);
 }
 

@@ -1,5 +1,6 @@
 #include "session.hpp"
 
+#include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
 
@@ -30,6 +31,30 @@ std::vector<std::uint32_t> kernel_that_fails(std::uint32_t code) {
         0x00000073, // ecall
         code,
     };
+}
+
+void report_fault(const std::string& fault, const std::string& injected, const std::string& seen,
+                  const std::string& recovery, double seconds) {
+    const auto quoted = [](const std::string& text) {
+        std::string result = "\"";
+        for (const char each : text) {
+            if (each == '"' || each == '\\')
+                result += '\\';
+            result += each < ' ' ? ' ' : each;
+        }
+        return result + "\"";
+    };
+    std::printf("@fault {\"fault\": %s, \"injected\": %s, \"seen\": %s, \"recovery\": %s, "
+                "\"seconds\": %.6f}\n",
+                quoted(fault).c_str(), quoted(injected).c_str(), quoted(seen).c_str(),
+                quoted(recovery).c_str(), seconds);
+}
+
+void report_fault(const std::string& fault, const std::string& injected, const std::string& seen,
+                  const talus_drv_recovery& recovery) {
+    report_fault(fault, injected, seen,
+                 talus_drv_rung_name(static_cast<talus_drv_rung>(recovery.rung)),
+                 static_cast<double>(recovery.wall_us) * 1e-6);
 }
 
 const char* device_under_test() {

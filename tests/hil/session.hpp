@@ -29,6 +29,15 @@ std::vector<std::uint32_t> kernel_with_an_illegal_instruction();
 /// Reports error `code` with words 1, 2, 3, 4 (the kernel ABI's FAIL service).
 std::vector<std::uint32_t> kernel_that_fails(std::uint32_t code);
 
+/// A row of the fault table, which `tests/hil/run` collects from the tests' output: what went
+/// wrong, how that was brought about, what the user of the driver saw, what brought the device
+/// back, and how long that took in seconds of wall clock.
+void report_fault(const std::string& fault, const std::string& injected, const std::string& seen,
+                  const std::string& recovery, double seconds);
+/// The same where talus_drv_recover did it.
+void report_fault(const std::string& fault, const std::string& injected, const std::string& seen,
+                  const talus_drv_recovery& recovery);
+
 /// What TALUS_DEVICE names; without it a simulator that the driver starts.
 const char* device_under_test();
 

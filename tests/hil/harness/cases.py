@@ -2,11 +2,14 @@
 
 import dataclasses
 import os
+import re
 import subprocess
 
 # GoogleTest programs of the build tree. {device} = a Talus device; {edu} = QEMU's teaching device.
 DEVICE_TESTS = ["talus_device_test"]
 VFIO_TESTS = ["talus_vfio_test"]
+# Of simulators that the tests start themselves: faults that only a simulator can have.
+SIM_TESTS = {"talus_driver_sim_test": r"DriverSimFailure\.|HostClock\.RecoveryAbortsTheJobAlone"}
 EDU_TESTS = ["talus_edu_test"]
 
 
@@ -46,6 +49,9 @@ def talus_cases(build, source, vfio):
     cases = [Case("smi.info", "bin/talus-smi", ["info", "--boot"], 120)]
     for program in DEVICE_TESTS + (VFIO_TESTS if vfio else []):
         cases += tests_of(build, program, 240)
+    if not vfio:
+        for program, wanted in SIM_TESTS.items():
+            cases += [case for case in tests_of(build, program, 240) if re.match(wanted, case.name)]
     cases += [model_case("run.dlrm", source, "model.onnx"),
               model_case("run.embedding-bag", source, "model_bag.onnx")]
     return cases

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import fcntl
 import getpass
+import json
 import os
 import time
 import xml.etree.ElementTree as ElementTree
@@ -47,6 +48,30 @@ def write_junit(path, device, results):
             failure.text = _printable(result.output[-20000:])
     ElementTree.indent(suite)
     ElementTree.ElementTree(suite).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def fault_rows(output):
+    """Rows of the fault table in a test's output (device_test::report_fault)."""
+    return [json.loads(line.split(" ", 1)[1]) for line in output.splitlines()
+            if line.startswith("@fault {")]
+
+
+def fault_table(rows):
+    """The table as text, which is also Markdown."""
+    lines = [("fault", "injected by", "seen as", "recovery", "time")]
+    lines += [(row["fault"], row["injected"], row["seen"], row["recovery"], f"{row['seconds']:.3f} s") for row in rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(5)]
+    lines.insert(1, tuple("-" * width for width in widths))
+    return "".join("| " + " | ".join(text.ljust(width) for text, width in zip(line, widths)) + " |\n"
+                   for line in lines)
+
+
+def write_faults(folder, rows):
+    """faults.json and faults.txt."""
+    with open(os.path.join(folder, "faults.json"), "w", encoding="utf-8") as stream:
+        json.dump({"faults": rows}, stream, indent=2)
+    with open(os.path.join(folder, "faults.txt"), "w", encoding="utf-8") as stream:
+        stream.write(fault_table(rows))
 
 
 def _printable(text):

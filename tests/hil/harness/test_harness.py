@@ -1,5 +1,6 @@
 """The harness itself: what it does with cases that fail or hang, with locks, and with a guest's files."""
 
+import json
 import os
 import stat
 import subprocess
@@ -128,6 +129,18 @@ class Report(Folder):
         self.assertIsNone(failures["good"])
         self.assertEqual(failures["bad"].text, "why <&>?")
         self.assertEqual(failures["hung"].get("message"), "was killed")
+
+    def test_fault_table(self):
+        rows = report.fault_rows('noise\n@fault {"fault": "it \\"broke\\"", "injected": "a", "seen": "b", '
+                                 '"recovery": "c", "seconds": 0.0125}\n@fault is a word\n')
+        report.write_faults(self.folder, rows)
+        with open(self.path("faults.json"), encoding="utf-8") as stream:
+            self.assertEqual(json.load(stream)["faults"][0]["fault"], 'it "broke"')
+        with open(self.path("faults.txt"), encoding="utf-8") as stream:
+            lines = stream.read().splitlines()
+        self.assertEqual(len(lines), 3)
+        self.assertEqual(lines[2], '| it "broke" | a           | b       | c        | 0.013 s |')
+        self.assertEqual(len({len(line) for line in lines}), 1)
 
     def test_lock_names_its_holder_and_ends_with_it(self):
         path = self.path("locks", "device.lock")

@@ -115,6 +115,8 @@ TEST(HostClock, RecoveryAbortsTheJobAlone) {
     ASSERT_DRV_OK(talus_drv_recover(queues.other, &recovery));
     EXPECT_EQ(recovery.rung, static_cast<std::uint32_t>(TALUS_DRV_RUNG_ABORT)) << recovery.reason;
     EXPECT_STREQ(recovery.reason, "");
+    report_fault("hung PE, simulator with a free clock", "a kernel that loops",
+                 "time-out of the op", recovery);
     EXPECT_STATUS(TwoQueues::wait(queues.other), TALUS_ABORTED);
     EXPECT_EQ(queues.epoch(), epoch);
     EXPECT_STATUS(queues.session.run({queues.job(returns, 0)})[0], TALUS_OK);

@@ -40,13 +40,18 @@ TEST(DriverSimFailure, DeathDuringAJobIsALostDevice) {
         Session session(sim->options());
         const std::uint64_t entry = session.load(kernel_that_loops());
         ASSERT_DRV_OK(session.submit({launch(entry, 1, 1)}));
+        std::chrono::steady_clock::time_point killed;
         std::thread killer([&] {
             std::this_thread::sleep_for(std::chrono::milliseconds(200));
+            killed = std::chrono::steady_clock::now();
             sim->signal(SIGKILL);
         });
         std::vector<talus_drv_completion> done;
         EXPECT_EQ(session.wait(1, done), TALUS_DRV_DEVICE_LOST);
+        const auto heard = std::chrono::steady_clock::now();
         killer.join();
+        report_fault("dead simulator", "SIGKILL during a job", "device lost", "none: open another",
+                     std::chrono::duration<double>(heard - killed).count());
         const std::string text = talus_drv_last_error();
         EXPECT_NE(text.find(sim->socket()), std::string::npos) << text;
         EXPECT_NE(text.find("BOOT_STATE READY"), std::string::npos) << text;
@@ -83,9 +88,10 @@ TEST(DriverSimFailure, DeadFirmwareIsBootedAnew) {
     EXPECT_NE(std::string(recovery.reason).find("after the function-level reset: device"),
               std::string::npos)
         << recovery.reason;
-    std::printf("recovered by %s in %llu us: %s\n",
-                talus_drv_rung_name(static_cast<talus_drv_rung>(recovery.rung)),
-                static_cast<unsigned long long>(recovery.wall_us), recovery.reason);
+    report_fault("dead firmware", "flips all over its text",
+                 status == TALUS_DRV_TIMEOUT ? "time-out of the op"
+                                             : "device lost: no device time for 5 s",
+                 recovery);
     talus_drv_queue_destroy(session.queue);
     session.queue = nullptr;
     ASSERT_DRV_OK(talus_drv_queue_create(session.device, nullptr, &session.queue));
@@ -103,7 +109,12 @@ TEST(DriverSimFailure, StoppedSimulatorIsALostDeviceAfterFiveSeconds) {
         std::vector<talus_drv_completion> done;
         const talus_drv_status waited = session.wait(1, done);
         EXPECT_TRUE(submitted == TALUS_DRV_DEVICE_LOST || waited == TALUS_DRV_DEVICE_LOST);
-        EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(60));
+        const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+        EXPECT_LT(took.count(), 60);
+        report_fault("stopped simulator", "SIGSTOP",
+                     submitted == TALUS_DRV_DEVICE_LOST ? "device lost: no answer within 10 s"
+                                                        : "device lost: no device time for 5 s",
+                     "none: reopen it when it goes on", took.count());
         sim.signal(SIGCONT);
     }
     Session next(sim.options());
