@@ -123,7 +123,16 @@ class Machine:
 
 
 def qemu_command(source, downloads, guest_kernel, initramfs, folder, socket, accelerator="tcg"):
-    return [os.path.join(source, "tests", "hil", "qemu"), downloads,
+    """`socket`: of the simulator, or None: only `edu`, under Debian 12's QEMU, which has no vfio-user."""
+    talus = [] if socket is None else [
+        # A port that reports whether its link is up reports it down after a hot reset, for which the
+        # guest's kernel gives up. At 5 GT/s and without hotplug it does not report, and the kernel waits.
+        "-device", "pcie-root-port,id=talus-port,bus=pcie.0,addr=2,chassis=1,slot=1,"
+                   "x-speed=5,hotplug=off",
+        "-device", json.dumps({"driver": "vfio-user-pci", "bus": "talus-port",
+                               "socket": {"type": "unix", "path": socket}})]
+    qemu = os.path.join(downloads, "qemu" if socket else "qemu-bookworm")
+    return [os.path.join(source, "tests", "hil", "qemu"), qemu,
             "-machine", "q35,kernel-irqchip=split,memory-backend=m", "-m", f"{MEMORY_MIB}M",
             # Shared, so that the simulator maps the guest's memory.
             "-object", f"memory-backend-memfd,id=m,size={MEMORY_MIB}M,share=on",
@@ -132,19 +141,14 @@ def qemu_command(source, downloads, guest_kernel, initramfs, folder, socket, acc
             "-nic", "none", "-nodefaults", "-vga", "none", "-display", "none", "-no-reboot",
             "-serial", "file:" + os.path.join(folder, "console.log"),
             "-serial", "file:" + os.path.join(folder, "results.log"),
-            # A port that reports whether its link is up reports it down after a hot reset, for which the
-            # guest's kernel gives up. At 5 GT/s and without hotplug it does not report, and the kernel waits.
-            "-device", "pcie-root-port,id=talus-port,bus=pcie.0,addr=2,chassis=1,slot=1,"
-                       "x-speed=5,hotplug=off",
-            "-device", json.dumps({"driver": "vfio-user-pci", "bus": "talus-port",
-                                   "socket": {"type": "unix", "path": socket}}),
+            *talus,
             "-device", "edu,bus=pcie.0,addr=3",
             "-kernel", guest_kernel, "-initrd", initramfs,
             "-append", "console=ttyS0 quiet intel_iommu=on no_timer_check panic=-1 "
                        f"hugepages={HUGE_PAGES}"]
 
 
-def run_in_machine(cases, build, source, downloads, folder, on_result):
+def run_in_machine(cases, build, source, downloads, folder, on_result, with_talus):
     """Boots, runs the cases, and boots again for what is left if the guest hangs or dies."""
     remaining = list(cases)
     boot = 0
@@ -153,27 +157,31 @@ def run_in_machine(cases, build, source, downloads, folder, on_result):
         boot_folder = os.path.join(folder, f"boot-{boot}")
         os.makedirs(boot_folder)
         guest = Guest(downloads, build, source, boot_folder)
-        environment = (f"export TALUS_DEVICE={TALUS_BDF} EDU_DEVICE={EDU_BDF}\n"
-                       f"HIL_BIND='{TALUS_BDF} {EDU_BDF}'\n")
+        environment = f"export EDU_DEVICE={EDU_BDF}\n"
+        if with_talus:
+            environment += f"export TALUS_DEVICE={TALUS_BDF}\nHIL_BIND='{TALUS_BDF} {EDU_BDF}'\n"
+        else:
+            environment += f"HIL_BIND={EDU_BDF}\n"
         initramfs = guest.initramfs(remaining, environment.encode())
-        simulator = Simulator(build, os.path.join(boot_folder, "simulator"))
+        simulator = Simulator(build, os.path.join(boot_folder, "simulator")) if with_talus else None
         machine = Machine(qemu_command(source, downloads, guest.kernel, initramfs, boot_folder,
-                                       simulator.socket), boot_folder)
+                                       simulator.socket if simulator else None), boot_folder)
         failed = {}
         try:
-            done = _follow(machine, simulator, remaining, folder, boot_folder, on_result, failed)
+            done = _follow(machine, remaining, folder, boot_folder, on_result, failed)
         finally:
             machine.stop()
-            simulator.stop()
+            if simulator:
+                simulator.stop()
             os.unlink(initramfs)
         # What is whole only now, as the trace is.
         for name, when in failed.items():
-            for path in simulator.artifacts(*when):
+            for path in simulator.artifacts(*when) if simulator else []:
                 shutil.copy(path, os.path.join(folder, name))
         remaining = remaining[done:]
 
 
-def _follow(machine, simulator, cases, folder, boot_folder, on_result, failed):
+def _follow(machine, cases, folder, boot_folder, on_result, failed):
     """Takes results until the guest is done, silent for too long, or dead. Returns how many cases
     are settled; at least one, so that whoever calls again ends. `failed` gets the failed ones, and when they
     began and ended in seconds since the epoch."""

@@ -192,10 +192,6 @@ class Guest(Folder):
             at += fields[6] + -fields[6] % 4
 
 
-class FakeSimulator:
-    pass
-
-
 class Boot(Folder):
     """What a guest says is followed; a guest that dies or falls silent costs one case."""
 
@@ -207,7 +203,7 @@ class Boot(Folder):
         results = []
         cases = [Case(name, "program", [], 60) for name in names]
         try:
-            done = machine._follow(guest, FakeSimulator(), cases, self.path("cases"),
+            done = machine._follow(guest, cases, self.path("cases"),
                                    self.path("boot"), lambda result, _: results.append(result), {})
         finally:
             guest.stop()
