@@ -90,8 +90,8 @@ UniqueFd VfioUserTransport::connect(const std::string& path) {
 VfioUserTransport::VfioUserTransport(UniqueFd socket, std::string name,
                                      std::unique_ptr<Simulator> simulator,
                                      std::chrono::milliseconds reply_limit)
-    : reply_limit_(reply_limit), name_(std::move(name)), simulator_(std::move(simulator)),
-      socket_(std::move(socket)) {
+    : reply_limit_(reply_limit), name_(std::move(name)),
+      simulator_(std::move(simulator)), main_{std::move(socket)} {
     negotiate();
     query_device();
 }
@@ -105,7 +105,7 @@ VfioUserTransport::~VfioUserTransport() {
     }
     // Also for descriptors of this socket that a child of a fork still has: the server is to hear
     // of the end.
-    shutdown(socket_.get(), SHUT_RDWR);
+    shutdown(main_.socket.get(), SHUT_RDWR);
     for (const BarMapping& mapping : mappings_)
         munmap(const_cast<std::byte*>(mapping.pointer), mapping.bytes);
 }
@@ -115,10 +115,11 @@ void VfioUserTransport::negotiate() {
     const nlohmann::json proposal = {
         {"capabilities",
          {{VFIO_USER_CAP_MAX_MSG_FDS, kMaxFds},
-          {VFIO_USER_CAP_MAX_DATA_XFER_SIZE, VFIO_USER_DEFAULT_MAX_DATA_XFER_SIZE}}}};
+          {VFIO_USER_CAP_MAX_DATA_XFER_SIZE, VFIO_USER_DEFAULT_MAX_DATA_XFER_SIZE},
+          {VFIO_USER_CAP_TWIN_SOCKET, {{"supported", true}}}}}};
     const std::string text = proposal.dump();
     const vfio_user_version version{VFIO_USER_MAJOR, VFIO_USER_MINOR};
-    const Reply reply =
+    Reply reply =
         request(VFIO_USER_VERSION, bytes_of(version),
                 std::as_bytes(std::span(text.c_str(), text.size() + 1)), -1, sizeof version);
     const auto answer = read_struct<vfio_user_version>(reply.payload);
@@ -133,6 +134,16 @@ void VfioUserTransport::negotiate() {
     const auto capabilities = parsed.find("capabilities");
     if (capabilities == parsed.end() || !capabilities->is_object())
         return;
+    const auto twin = capabilities->find(VFIO_USER_CAP_TWIN_SOCKET);
+    if (twin != capabilities->end() && twin->is_object() && twin->contains("supported") &&
+        twin->at("supported") == true) {
+        // From here on the server's own requests come over a second socket, or nowhere.
+        const auto index = twin->find("fd_index");
+        if (index == twin->end() || !index->is_number_unsigned() ||
+            index->get<std::uint64_t>() >= reply.fds.size())
+            fail("it offers a twin socket and sends none");
+        twin_.socket = std::move(reply.fds[index->get<std::size_t>()]);
+    }
     const auto limit = capabilities->find(VFIO_USER_CAP_MAX_DATA_XFER_SIZE);
     if (limit != capabilities->end() && limit->is_number_unsigned()) {
         const auto value = limit->get<std::uint64_t>();
@@ -229,7 +240,7 @@ void VfioUserTransport::fail(const std::string& reason) {
                 dead_reason_ += " (" + ending + ")";
         }
         // The server must not go on with a half-finished exchange.
-        shutdown(socket_.get(), SHUT_RDWR);
+        shutdown(main_.socket.get(), SHUT_RDWR);
     }
     throw_dead();
 }
@@ -250,14 +261,14 @@ VfioUserTransport::Reply VfioUserTransport::request(std::uint16_t command,
     for (const auto part : {bytes_of(header), head, tail})
         message.bytes.insert(message.bytes.end(), part.begin(), part.end());
     message.fd = fd;
-    out_.push_back(std::move(message));
+    main_.out.push_back(std::move(message));
     awaited_ = header;
     reply_.reset();
 
     AwakeClock awake(Clock::now());
     pump();
     while (!reply_) {
-        pollfd entry{socket_.get(), static_cast<short>(POLLIN | (out_.empty() ? 0 : POLLOUT)), 0};
+        std::array<pollfd, 2> entries{main_.to_poll(), twin_.to_poll()};
         awake.look(Clock::now());
         // In slices, so that a pause of this process shows as one.
         const auto left = std::min(
@@ -266,7 +277,7 @@ VfioUserTransport::Reply VfioUserTransport::request(std::uint16_t command,
             fail(std::string("no answer to vfio-user ") + command_name(command) + " within " +
                  std::to_string(reply_limit_.count()) + " ms" +
                  (command == VFIO_USER_VERSION ? "; another process may hold the device" : ""));
-        const int ready = poll(&entry, 1, static_cast<int>(left.count()));
+        const int ready = poll(entries.data(), entries.size(), static_cast<int>(left.count()));
         if (ready < 0 && errno != EINTR)
             fail(std::string("poll: ") + std::generic_category().message(errno));
         if (ready > 0)
@@ -287,15 +298,19 @@ void VfioUserTransport::pump() {
     // Receiving first: a server that waits for room in our direction must not wait for us.
     bool moved = true;
     while (moved) {
-        moved = receive_some();
-        moved |= send_some();
+        moved = receive_some(main_);
+        moved |= send_some(main_);
+        if (twin_.socket.valid()) {
+            moved |= receive_some(twin_);
+            moved |= send_some(twin_);
+        }
     }
 }
 
-bool VfioUserTransport::send_some() {
+bool VfioUserTransport::send_some(Stream& stream) {
     bool moved = false;
-    while (!out_.empty()) {
-        Outgoing& message = out_.front();
+    while (!stream.out.empty()) {
+        Outgoing& message = stream.out.front();
         iovec part{message.bytes.data() + message.sent, message.bytes.size() - message.sent};
         msghdr header{};
         header.msg_iov = &part;
@@ -310,7 +325,7 @@ bool VfioUserTransport::send_some() {
             rights->cmsg_len = CMSG_LEN(sizeof(int));
             std::memcpy(CMSG_DATA(rights), &message.fd, sizeof(int));
         }
-        const ssize_t sent = sendmsg(socket_.get(), &header, MSG_NOSIGNAL | MSG_DONTWAIT);
+        const ssize_t sent = sendmsg(stream.socket.get(), &header, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0) {
             if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
                 return moved;
@@ -321,37 +336,37 @@ bool VfioUserTransport::send_some() {
         moved = true;
         message.sent += static_cast<std::size_t>(sent);
         if (message.sent == message.bytes.size())
-            out_.pop_front();
+            stream.out.pop_front();
     }
     return moved;
 }
 
-bool VfioUserTransport::receive_some() {
+bool VfioUserTransport::receive_some(Stream& stream) {
     bool moved = false;
     for (;;) {
         // First the header, then as much as it announces.
         std::size_t want = kHeaderBytes;
-        if (in_have_ >= kHeaderBytes) {
-            const auto header = read_struct<vfio_user_header>(in_);
+        if (stream.have >= kHeaderBytes) {
+            const auto header = read_struct<vfio_user_header>(stream.in);
             if (header.size < kHeaderBytes || header.size > kMaxMessage)
                 fail("it sent a vfio-user message of " + std::to_string(header.size) + " bytes");
             want = header.size;
-            if (in_have_ == want) {
-                handle_message();
-                in_have_ = 0;
-                in_fds_.clear();
+            if (stream.have == want) {
+                handle_message(stream);
+                stream.have = 0;
+                stream.fds.clear();
                 continue;
             }
         }
-        in_.resize(want);
-        iovec part{in_.data() + in_have_, want - in_have_};
+        stream.in.resize(want);
+        iovec part{stream.in.data() + stream.have, want - stream.have};
         msghdr header{};
         alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMaxFds)> control{};
         header.msg_iov = &part;
         header.msg_iovlen = 1;
         header.msg_control = control.data();
         header.msg_controllen = control.size();
-        const ssize_t got = recvmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        const ssize_t got = recvmsg(stream.socket.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         if (got < 0) {
             if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
                 return moved;
@@ -361,13 +376,13 @@ bool VfioUserTransport::receive_some() {
         }
         if (got == 0)
             fail("its connection is closed");
-        take_fds(header);
+        take_fds(stream, header);
         moved = true;
-        in_have_ += static_cast<std::size_t>(got);
+        stream.have += static_cast<std::size_t>(got);
     }
 }
 
-void VfioUserTransport::take_fds(const msghdr& message) {
+void VfioUserTransport::take_fds(Stream& stream, const msghdr& message) {
     auto* mutable_message = const_cast<msghdr*>(&message);
     for (cmsghdr* part = CMSG_FIRSTHDR(mutable_message); part != nullptr;
          part = CMSG_NXTHDR(mutable_message, part)) {
@@ -377,22 +392,22 @@ void VfioUserTransport::take_fds(const msghdr& message) {
         for (std::size_t i = 0; i < count; ++i) {
             int fd = -1;
             std::memcpy(&fd, CMSG_DATA(part) + i * sizeof(int), sizeof fd);
-            in_fds_.emplace_back(fd);
+            stream.fds.emplace_back(fd);
         }
     }
     if ((message.msg_flags & MSG_CTRUNC) != 0)
         fail("it sent more file descriptors than were agreed");
 }
 
-void VfioUserTransport::handle_message() {
-    const auto header = read_struct<vfio_user_header>(in_);
+void VfioUserTransport::handle_message(Stream& stream) {
+    const auto header = read_struct<vfio_user_header>(stream.in);
     const std::uint32_t type = header.flags & VFIO_USER_FLAG_TYPE_MASK;
     if (type == VFIO_USER_FLAG_COMMAND) {
-        serve(header);
+        serve(stream, header);
         return;
     }
-    if (type != VFIO_USER_FLAG_REPLY || !awaited_ || header.message_id != awaited_->message_id ||
-        header.command != awaited_->command)
+    if (type != VFIO_USER_FLAG_REPLY || &stream != &main_ || !awaited_ ||
+        header.message_id != awaited_->message_id || header.command != awaited_->command)
         fail("it sent a vfio-user reply that nobody asked for (command " +
              std::to_string(header.command) + ")");
     awaited_.reset();
@@ -400,36 +415,36 @@ void VfioUserTransport::handle_message() {
     if ((header.flags & VFIO_USER_FLAG_ERROR) != 0)
         reply_error_ = header.error != 0 ? static_cast<int>(header.error) : EIO;
     Reply reply;
-    reply.payload.assign(in_.begin() + kHeaderBytes, in_.end());
-    reply.fds = std::move(in_fds_);
-    in_fds_.clear();
+    reply.payload.assign(stream.in.begin() + kHeaderBytes, stream.in.end());
+    reply.fds = std::move(stream.fds);
+    stream.fds.clear();
     reply_ = std::move(reply);
 }
 
 // ---- The device's requests ----
 
-void VfioUserTransport::serve(const vfio_user_header& header) {
-    const auto payload = std::span<const std::byte>(in_).subspan(kHeaderBytes);
+void VfioUserTransport::serve(Stream& stream, const vfio_user_header& header) {
+    const auto payload = std::span<const std::byte>(stream.in).subspan(kHeaderBytes);
     const bool read = header.command == VFIO_USER_DMA_READ;
     if (!read && header.command != VFIO_USER_DMA_WRITE) {
-        answer(header, {}, ENOTSUP);
+        answer(stream, header, {}, ENOTSUP);
         return;
     }
     const auto access = read_struct<vfio_user_dma_access>(payload);
     if (payload.size() < sizeof access || access.count > VFIO_USER_DEFAULT_MAX_DATA_XFER_SIZE ||
         (!read && payload.size() - sizeof access != access.count)) {
-        answer(header, {}, EINVAL);
+        answer(stream, header, {}, EINVAL);
         return;
     }
     auto range = dma_.upper_bound(access.address);
     if (range == dma_.begin()) {
-        answer(header, {}, EFAULT);
+        answer(stream, header, {}, EFAULT);
         return;
     }
     --range;
     const std::uint64_t offset = access.address - range->first;
     if (offset >= range->second.bytes || access.count > range->second.bytes - offset) {
-        answer(header, {}, EFAULT);
+        answer(stream, header, {}, EFAULT);
         return;
     }
     std::byte* memory = range->second.pointer + offset;
@@ -441,11 +456,11 @@ void VfioUserTransport::serve(const vfio_user_header& header) {
         if (dma_observer_)
             dma_observer_(access.address, payload.subspan(sizeof access));
     }
-    answer(header, reply, 0);
+    answer(stream, header, reply, 0);
 }
 
-void VfioUserTransport::answer(const vfio_user_header& request, std::span<const std::byte> payload,
-                               int error) {
+void VfioUserTransport::answer(Stream& stream, const vfio_user_header& request,
+                               std::span<const std::byte> payload, int error) {
     if ((request.flags & VFIO_USER_FLAG_NO_REPLY) != 0)
         return;
     vfio_user_header header{};
@@ -457,30 +472,28 @@ void VfioUserTransport::answer(const vfio_user_header& request, std::span<const 
     Outgoing message;
     message.bytes.assign(bytes_of(header).begin(), bytes_of(header).end());
     message.bytes.insert(message.bytes.end(), payload.begin(), payload.end());
-    out_.push_back(std::move(message));
+    stream.out.push_back(std::move(message));
 }
 
 bool VfioUserTransport::wait(int eventfd, std::chrono::milliseconds timeout) {
     const auto deadline = Clock::now() + timeout;
     for (;;) {
-        short events = POLLIN;
+        std::array<pollfd, 3> entries{};
         {
             const std::lock_guard lock(mutex_);
             require_alive();
             pump();
             if (simulator_ != nullptr)
                 simulator_->discard_output();
-            if (!out_.empty())
-                events |= POLLOUT;
+            entries = {main_.to_poll(), twin_.to_poll(), pollfd{eventfd, POLLIN, 0}};
         }
         const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
             deadline - Clock::now() + std::chrono::microseconds(999));
-        std::array<pollfd, 2> entries{pollfd{socket_.get(), events, 0}, pollfd{eventfd, POLLIN, 0}};
-        const int ready = poll(entries.data(), eventfd >= 0 ? 2 : 1,
+        const int ready = poll(entries.data(), entries.size(),
                                static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
         if (ready < 0 && errno != EINTR)
             throw system_error("poll", errno);
-        if (eventfd >= 0 && ready > 0 && (entries[1].revents & POLLIN) != 0)
+        if (eventfd >= 0 && ready > 0 && (entries[2].revents & POLLIN) != 0)
             return true;
         if (ready == 0)
             return false;

@@ -6,6 +6,7 @@
 
 #include "talus/vfio_user.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -18,7 +19,9 @@ namespace talus::driver {
 
 /// One thread at a time talks on the socket (mutex). The device's own requests (DMA_READ and
 /// DMA_WRITE, for memory that it has no file descriptor of) are answered whenever this client reads
-/// the socket: while it awaits a reply, while it waits for room to send, and in wait().
+/// the sockets: while it awaits a reply, while it waits for room to send, and in wait(). A server
+/// that offers a second socket for its requests (twin socket) is served there, and on the first one
+/// too.
 class VfioUserTransport final : public Transport {
   public:
     /// Takes `socket` and negotiates. `simulator` is null where somebody else runs the server.
@@ -71,6 +74,18 @@ class VfioUserTransport final : public Transport {
         std::size_t sent = 0;
         int fd = -1; // attached to the first byte; not owned
     };
+    // A socket, and the messages on their way over it.
+    struct Stream {
+        UniqueFd socket;
+        std::deque<Outgoing> out{};
+        Bytes in{}; // the message being received
+        std::size_t have = 0;
+        std::vector<UniqueFd> fds{};
+
+        pollfd to_poll() const {
+            return {socket.get(), static_cast<short>(POLLIN | (out.empty() ? 0 : POLLOUT)), 0};
+        }
+    };
     struct Reply {
         Bytes payload;
         std::vector<UniqueFd> fds;
@@ -87,12 +102,13 @@ class VfioUserTransport final : public Transport {
     void region_transfer(bool write, std::uint32_t region, std::uint64_t offset, std::byte* read_to,
                          const std::byte* write_from, std::size_t bytes);
     void pump(); // moves whatever the socket takes and gives, without blocking
-    bool send_some();
-    bool receive_some();
-    void take_fds(const msghdr& message);
-    void handle_message();
-    void serve(const vfio_user_header& header);
-    void answer(const vfio_user_header& request, std::span<const std::byte> payload, int error);
+    bool send_some(Stream& stream);
+    bool receive_some(Stream& stream);
+    void take_fds(Stream& stream, const msghdr& message);
+    void handle_message(Stream& stream);
+    void serve(Stream& stream, const vfio_user_header& header);
+    void answer(Stream& stream, const vfio_user_header& request, std::span<const std::byte> payload,
+                int error);
     [[noreturn]] void fail(const std::string& reason); // the connection is dead from here on
     [[noreturn]] void throw_dead();
     void require_alive();
@@ -100,14 +116,11 @@ class VfioUserTransport final : public Transport {
     const std::chrono::milliseconds reply_limit_;
     std::mutex mutex_;
     std::string name_;
-    std::unique_ptr<Simulator> simulator_; // above socket_: closing the socket ends the child
-    UniqueFd socket_;
+    std::unique_ptr<Simulator> simulator_; // above main_: closing the socket ends the child
+    Stream main_;
+    Stream twin_; // for the device's own requests, where the server has set one up; else no socket
     std::string dead_reason_; // empty while alive
 
-    std::deque<Outgoing> out_;
-    Bytes in_; // the message being received
-    std::size_t in_have_ = 0;
-    std::vector<UniqueFd> in_fds_;
     std::optional<vfio_user_header> awaited_;
     std::optional<Reply> reply_;
     int reply_error_ = 0;

@@ -146,11 +146,15 @@ void Server::serve() {
         open_session(std::move(inherited_));
     bool more = false; // the session stopped in the middle of its input
     while (!stop_ && !over_) {
-        std::array<pollfd, 3> waits = {};
+        std::array<pollfd, 4> waits = {};
         waits[0] = {wake_.get(), POLLIN, 0};
         waits[1] = {listener_ ? listener_.get() : -1, POLLIN, 0};
         waits[2] = {-1, 0, 0};
+        waits[3] = {-1, 0, 0};
         if (session_) {
+            waits[3].fd = session_->twin_fd();
+            waits[3].events =
+                static_cast<short>(POLLIN | (session_->twin_wants_write() ? POLLOUT : 0));
             waits[2].fd = transport_->poll_fd();
             waits[2].events = static_cast<short>((session_->wants_read() ? POLLIN : 0) |
                                                  (session_->wants_write() ? POLLOUT : 0));
@@ -162,7 +166,7 @@ void Server::serve() {
             static_cast<void>(!read(wake_.get(), &count, sizeof count));
         }
         more = false;
-        if (session_ && (waits[2].revents & POLLOUT) != 0)
+        if (session_ && ((waits[2].revents | waits[3].revents) & POLLOUT) != 0)
             session_->flush();
         // After a hang-up what was sent before is still read, then the end. A client that hung up
         // with more output waiting than we allow is not read any more, so this must end it.

@@ -75,8 +75,9 @@ void Session::end() {
         return;
     // The device's threads stop first: nothing of what follows is in their use any more.
     memory_.set_enabled(false);
-    memory_.channel().close();
+    memory_.channel().close(); // and no thread is in the twin's send() any more
     outbox_.close();
+    twin_.reset();
     memory_.unmap_all();
     irqs_.clear_all();
     fds_.clear();
@@ -87,7 +88,19 @@ bool Session::wants_read() const {
     return outbox_.pending_bytes() < kOutputLimit;
 }
 
+void Session::flush() {
+    outbox_.flush();
+    if (twin_)
+        twin_->flush();
+}
+
 Session::State Session::pump() {
+    if (twin_ && !twin_->pump()) {
+        if (hooks_.report)
+            hooks_.report("vfio-user: the twin socket has come to its end");
+        memory_.channel().close();
+        twin_.reset();
+    }
     for (int i = 0; i < kReadsPerPump; ++i) {
         if (!wants_read())
             return State::kIdle;

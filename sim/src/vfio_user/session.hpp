@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "irq_bank.hpp"
 #include "outbox.hpp"
 #include "transport.hpp"
+#include "twin_socket.hpp"
 
 namespace talus::sim::vfio_user {
 
@@ -51,8 +53,11 @@ class Session {
     Session& operator=(const Session&) = delete;
 
     State pump();
-    void flush() { outbox_.flush(); }
+    void flush();
     bool wants_write() const { return outbox_.pending_bytes() > 0; }
+    // The twin socket, to poll() beside the transport; -1 if there is none.
+    int twin_fd() const { return twin_ ? twin_->poll_fd() : -1; }
+    bool twin_wants_write() const { return twin_ && twin_->wants_write(); }
     // False while so much output waits that no more requests are taken: a client that does not
     // read.
     bool wants_read() const;
@@ -68,7 +73,8 @@ class Session {
     };
     struct Reply {
         std::vector<std::byte> payload;
-        std::vector<int> fds; // the device's
+        std::vector<int> fds; // the device's, and `owned`
+        UniqueFd owned;
     };
     struct Command;
     static const Command kCommands[];
@@ -106,6 +112,7 @@ class Session {
     IrqBank& irqs_;
     Hooks hooks_;
     Outbox outbox_;
+    std::unique_ptr<TwinSocket> twin_; // for the device's requests, if the client supports it
 
     // The message being received.
     vfio_user_header header_ = {};

@@ -19,6 +19,7 @@ using nlohmann::json;
 // What the client's version message says.
 struct ClientCapabilities {
     json offered = json::object();
+    bool twin_socket = false;
     uint64_t max_data_transfer = VFIO_USER_DEFAULT_MAX_DATA_XFER_SIZE;
     uint64_t max_message_fds = VFIO_USER_DEFAULT_MAX_MSG_FDS;
 };
@@ -56,6 +57,9 @@ std::optional<ClientCapabilities> parse_capabilities(std::span<const std::byte> 
         !read_limit(*member, VFIO_USER_CAP_MAX_DMA_MAPS, ignored) ||
         !read_limit(*member, VFIO_USER_CAP_PGSIZES, ignored))
         return std::nullopt;
+    const auto twin = member->find(VFIO_USER_CAP_TWIN_SOCKET);
+    result.twin_socket = twin != member->end() && twin->is_object() &&
+                         twin->contains("supported") && twin->at("supported") == true;
     return result;
 }
 
@@ -72,7 +76,7 @@ int Session::version(const Message& message, Reply& reply) {
         return EINVAL;
 
     // Only what the client named: the reply is a subset of the proposal, and QEMU's buffer for the
-    // reply is no longer than its request. Twin-socket mode is declined by leaving it out.
+    // reply is no longer than its request.
     json capabilities = json::object();
     const auto answer = [&](const char* name, auto value) {
         if (client->offered.contains(name))
@@ -85,6 +89,12 @@ int Session::version(const Message& message, Reply& reply) {
     answer(VFIO_USER_CAP_MAX_DMA_MAPS, VFIO_USER_DEFAULT_MAX_DMA_MAPS);
     answer(VFIO_USER_CAP_PGSIZES, ClientMemory::kPageBytes);
     answer(VFIO_USER_CAP_WRITE_MULTIPLE, true);
+    if (client->twin_socket && (message.header.flags & VFIO_USER_FLAG_NO_REPLY) == 0)
+        twin_ = TwinSocket::create(memory_.channel(), hooks_.wake, reply.owned);
+    if (twin_) {
+        reply.fds.push_back(reply.owned.get());
+        capabilities[VFIO_USER_CAP_TWIN_SOCKET] = {{"supported", true}, {"fd_index", 0}};
+    }
 
     wire::put(reply.payload, vfio_user_version{VFIO_USER_MAJOR,
                                                std::min<uint16_t>(request.minor, VFIO_USER_MINOR)});
@@ -96,7 +106,7 @@ int Session::version(const Message& message, Reply& reply) {
     negotiated_ = true;
     memory_.channel().open(
         [this](const vfio_user_header& header, std::span<const std::byte> payload) {
-            return outbox_.send(header, payload);
+            return twin_ ? twin_->send(header, payload) : outbox_.send(header, payload);
         },
         static_cast<size_t>(
             std::min<uint64_t>(client->max_data_transfer, ClientMemory::kPieceBytes)));

@@ -177,6 +177,58 @@ TEST(VfioUser, ServesDmaWhileItAwaitsAReply) {
     EXPECT_EQ(memory[60003], before[60003]);
 }
 
+// A server with a socket for its own requests: they are served there, in wait() and while a reply
+// on the first one is awaited.
+TEST(VfioUser, ServesDmaOnATwinSocket) {
+    std::array<int, 2> ends{};
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+    const UniqueFd twin(ends[0]);
+    UniqueFd far(ends[1]);
+    Bytes memory = pattern(4096);
+    const auto ask = [&](std::uint16_t id) {
+        vfio_user_header header{};
+        header.message_id = id;
+        header.command = VFIO_USER_DMA_READ;
+        header.size = sizeof header + sizeof(vfio_user_dma_access);
+        const Bytes message = wire(header, wire(vfio_user_dma_access{0x1000 + 100, 8}));
+        EXPECT_EQ(write(twin.get(), message.data(), message.size()),
+                  static_cast<ssize_t>(message.size()));
+    };
+    const auto expect_answer = [&](std::uint16_t id) {
+        Bytes answer(sizeof(vfio_user_header) + sizeof(vfio_user_dma_access) + 8);
+        ASSERT_EQ(recv(twin.get(), answer.data(), answer.size(), MSG_WAITALL),
+                  static_cast<ssize_t>(answer.size()));
+        vfio_user_header header{};
+        std::memcpy(&header, answer.data(), sizeof header);
+        EXPECT_EQ(header.message_id, id);
+        EXPECT_EQ(header.flags, VFIO_USER_FLAG_REPLY);
+        EXPECT_EQ(std::memcmp(answer.data() + answer.size() - 8, memory.data() + 100, 8), 0);
+    };
+    FakeServer server([&](FakeServer& self, Message& message) {
+        if (message.header.command == VFIO_USER_VERSION) {
+            const std::string text =
+                R"({"capabilities":{"twin_socket":{"supported":true,"fd_index":0}}})";
+            Bytes tail(text.size() + 1);
+            std::memcpy(tail.data(), text.c_str(), tail.size());
+            self.reply(message, wire(vfio_user_version{VFIO_USER_MAJOR, VFIO_USER_MINOR}, tail),
+                       far.get());
+            return true;
+        }
+        if (message.header.command == VFIO_USER_REGION_READ) {
+            ask(2);
+            expect_answer(2); // before the reply that the client awaits
+        }
+        return false;
+    });
+    const auto transport = connect(server);
+    far.reset();
+    transport->dma_map(0x1000, memory.size(), memory.data(), -1);
+    ask(1);
+    transport->wait(-1, std::chrono::milliseconds(20));
+    expect_answer(1);
+    transport->bar_read32(0, 0);
+}
+
 TEST(VfioUser, ServesDmaWhileItWaits) {
     Bytes memory(4096);
     std::atomic<bool> done{false};
@@ -416,15 +468,22 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& info) { return info.param.name; });
 
 TEST(VfioUser, HostileCapabilitiesAreRefused) {
-    for (const char* text : {R"({"capabilities":{"max_data_xfer_size":0}})",
-                             R"({"capabilities":{"max_data_xfer_size":7}})"}) {
+    for (const char* text :
+         {R"({"capabilities":{"max_data_xfer_size":0}})",
+          R"({"capabilities":{"max_data_xfer_size":7}})",
+          // A second socket that is promised and does not come.
+          R"({"capabilities":{"twin_socket":{"supported":true}}})",
+          R"({"capabilities":{"twin_socket":{"supported":true,"fd_index":0}}})",
+          R"({"capabilities":{"twin_socket":{"supported":true,"fd_index":-1}}})"}) {
         FakeServer server;
         server.capabilities = text;
         EXPECT_EQ(failure([&] { connect(server); }).first, TALUS_DRV_DEVICE_LOST) << text;
     }
     // Nonsense that can be ignored is.
-    for (const char* text : {"", "not json", "[]", R"({"capabilities":7})",
-                             R"({"capabilities":{"max_data_xfer_size":"many"}})"}) {
+    for (const char* text :
+         {"", "not json", "[]", R"({"capabilities":7})", R"({"capabilities":{"twin_socket":7}})",
+          R"({"capabilities":{"twin_socket":{"supported":false}}})",
+          R"({"capabilities":{"max_data_xfer_size":"many"}})"}) {
         FakeServer server;
         server.capabilities = text;
         EXPECT_EQ(failure([&] { connect(server); }).first, TALUS_DRV_OK) << text;
