@@ -16,11 +16,21 @@ constexpr std::uint32_t kDataPerCheck = 8;
 
 // --- address map ---------------------------------------------------------------------------------
 
-DramAddressMap::DramAddressMap(const DramConfig& dram) : dram_(dram) {
+namespace {
+
+std::uint32_t columns_for_data(const DramConfig& dram) {
     const std::uint32_t columns = dram.columns * dram.channel_bits / 8 / dram.burst_bytes;
-    data_columns_ = dram.ecc ? columns / kDataPerCheck * (kDataPerCheck - 1) : columns;
-    low_columns_ = std::min(1u << dram.map_column_low_bits, data_columns_);
+    return dram.ecc ? columns / kDataPerCheck * (kDataPerCheck - 1) : columns;
 }
+
+} // namespace
+
+DramAddressMap::DramAddressMap(const DramConfig& dram)
+    : dram_(dram), data_columns_(columns_for_data(dram)),
+      low_columns_(std::min(1u << dram.map_column_low_bits, data_columns_)), low_(low_columns_),
+      groups_(dram.bank_groups), banks_(dram.banks_per_group), ranks_(dram.ranks),
+      high_(data_columns_ / low_columns_), rows_(dram.rows),
+      banks_of_rank_(std::uint64_t{dram.bank_groups} * dram.banks_per_group) {}
 
 std::uint64_t DramAddressMap::bytes() const {
     return std::uint64_t{data_columns_} * dram_.burst_bytes * dram_.rows * dram_.bank_groups *
@@ -28,31 +38,30 @@ std::uint64_t DramAddressMap::bytes() const {
 }
 
 DramRun DramAddressMap::run(std::uint64_t burst, std::uint32_t bursts) const {
-    const auto digit = [&burst](std::uint32_t radix) {
-        const auto value = static_cast<std::uint32_t>(burst % radix);
-        burst /= radix;
+    const auto digit = [&burst](const Divisor& radix) {
+        const auto value = static_cast<std::uint32_t>(radix.remainder(burst));
+        burst = radix.quotient(burst);
         return value;
     };
     DramRun run;
-    const std::uint32_t low = digit(low_columns_);
-    run.group = digit(dram_.bank_groups);
-    run.bank = digit(dram_.banks_per_group);
-    run.rank = dram_.map_rank_high ? 0 : digit(dram_.ranks);
-    run.column = low + digit(data_columns_ / low_columns_) * low_columns_;
-    run.row = digit(dram_.rows);
+    const std::uint32_t low = digit(low_);
+    run.group = digit(groups_);
+    run.bank = digit(banks_);
+    run.rank = dram_.map_rank_high ? 0 : digit(ranks_);
+    run.column = low + digit(high_) * low_columns_;
+    run.row = digit(rows_);
     if (dram_.map_rank_high) {
-        run.rank = digit(dram_.ranks);
+        run.rank = digit(ranks_);
     }
     if (dram_.map_bank_xor) {
         // All bits of the row take part: whatever power of two lies between two streams, they meet
         // in the same bank no more often than by chance.
-        const std::uint32_t banks = dram_.bank_groups * dram_.banks_per_group;
-        std::uint32_t hash = 0;
-        for (std::uint32_t rest = run.row; rest != 0; rest /= banks) {
-            hash ^= rest % banks;
+        std::uint64_t hash = 0;
+        for (std::uint64_t rest = run.row; rest != 0; rest = banks_of_rank_.quotient(rest)) {
+            hash ^= banks_of_rank_.remainder(rest);
         }
-        run.group = (run.group ^ hash) % dram_.bank_groups;
-        run.bank = (run.bank ^ hash / dram_.bank_groups) % dram_.banks_per_group;
+        run.group = static_cast<std::uint32_t>(groups_.remainder(run.group ^ hash));
+        run.bank = static_cast<std::uint32_t>(banks_.remainder(run.bank ^ groups_.quotient(hash)));
     }
     run.bursts = std::min(bursts, low_columns_ - low);
     return run;
@@ -62,26 +71,29 @@ DramRun DramAddressMap::run(std::uint64_t burst, std::uint32_t bursts) const {
 
 Dram::Dram(const Config& config, EventQueue& events, DramClient& client)
     : dram_(config.dram), events_(events), client_(client), unit_(events.add_unit(*this, "DRAM")),
-      map_(config.dram), front_(config.dram.controller_clocks / 2),
-      back_(config.dram.controller_clocks - front_) {
-    ratio_num_ = std::uint64_t{dram_.clock_ps} * config.device.clock_khz;
-    ratio_den_ = 1'000'000'000;
-    const std::uint64_t divisor = std::gcd(ratio_num_, ratio_den_);
-    ratio_num_ /= divisor;
-    ratio_den_ /= divisor;
+      map_(config.dram), interleave_(dram_.channel_interleave_bytes),
+      channel_count_(dram_.channels), burst_bytes_(dram_.burst_bytes), ratio_num_(1), ratio_den_(1),
+      front_(config.dram.controller_clocks / 2), back_(config.dram.controller_clocks - front_) {
+    const std::uint64_t num = std::uint64_t{dram_.clock_ps} * config.device.clock_khz;
+    constexpr std::uint64_t kDen = 1'000'000'000;
+    const std::uint64_t common = std::gcd(num, kDen);
+    ratio_num_ = Divisor(num / common);
+    ratio_den_ = Divisor(kDen / common);
     for (std::uint32_t index = 0; index < dram_.channels; ++index) {
         channels_.push_back({DramChannel(dram_), 0, kNever});
     }
 }
 
 DramClock Dram::to_dram(const Channel& channel, Cycle time) const {
-    return static_cast<DramClock>(((time - channel.origin) * ratio_den_ + ratio_num_ - 1) /
-                                  ratio_num_);
+    const std::uint64_t num = ratio_num_.value();
+    return static_cast<DramClock>(
+        ratio_num_.quotient((time - channel.origin) * ratio_den_.value() + num - 1));
 }
 
 Cycle Dram::to_device(const Channel& channel, DramClock clock) const {
+    const std::uint64_t den = ratio_den_.value();
     return channel.origin +
-           (static_cast<std::uint64_t>(clock) * ratio_num_ + ratio_den_ - 1) / ratio_den_;
+           ratio_den_.quotient(static_cast<std::uint64_t>(clock) * ratio_num_.value() + den - 1);
 }
 
 void Dram::reset() {
@@ -129,11 +141,11 @@ void Dram::push_check_bits(Channel& channel, const DramRun& run) {
 
 void Dram::request(Cycle at, std::uint64_t offset, std::uint64_t len, bool write,
                    std::uint64_t tag) {
-    const std::uint64_t interleave = dram_.channel_interleave_bytes;
-    const std::uint64_t block = offset / interleave;
-    const auto index = static_cast<std::uint32_t>(block % dram_.channels);
+    const std::uint64_t block = interleave_.quotient(offset);
+    const auto index = static_cast<std::uint32_t>(channel_count_.remainder(block));
     Channel& channel = channels_[index];
-    const std::uint64_t local = block / dram_.channels * interleave + offset % interleave;
+    const std::uint64_t local =
+        channel_count_.quotient(block) * interleave_.value() + interleave_.remainder(offset);
 
     std::uint32_t slot = 0;
     if (free_.empty()) {
@@ -146,8 +158,8 @@ void Dram::request(Cycle at, std::uint64_t offset, std::uint64_t len, bool write
     pending_[slot] = {tag, 0, 0};
 
     const DramClock arrival = to_dram(channel, at + front_);
-    std::uint64_t burst = local / dram_.burst_bytes;
-    const std::uint64_t end = (local + len + dram_.burst_bytes - 1) / dram_.burst_bytes;
+    std::uint64_t burst = burst_bytes_.quotient(local);
+    const std::uint64_t end = burst_bytes_.quotient(local + len + dram_.burst_bytes - 1);
     while (burst < end) {
         DramRun run = map_.run(burst, static_cast<std::uint32_t>(end - burst));
         run.arrival = arrival;

@@ -13,6 +13,7 @@
 #include "core/config.hpp"
 #include "core/event_queue.hpp"
 
+#include "divisor.hpp"
 #include "dram_channel.hpp"
 
 namespace talus::sim {
@@ -34,6 +35,13 @@ class DramAddressMap {
     DramConfig dram_;
     std::uint32_t data_columns_;
     std::uint32_t low_columns_;
+    Divisor low_; ///< the digits of a burst's number, from the low ones up
+    Divisor groups_;
+    Divisor banks_;
+    Divisor ranks_;
+    Divisor high_;
+    Divisor rows_;
+    Divisor banks_of_rank_; ///< for map_bank_xor
 };
 
 class DramClient {
@@ -86,9 +94,12 @@ class Dram final : public EventSink {
     DramClient& client_;
     UnitId unit_;
     DramAddressMap map_;
+    Divisor interleave_;
+    Divisor channel_count_;
+    Divisor burst_bytes_;
     /// A clock of the controller is ratio_num_ / ratio_den_ clocks of the device.
-    std::uint64_t ratio_num_;
-    std::uint64_t ratio_den_;
+    Divisor ratio_num_;
+    Divisor ratio_den_;
     Cycle front_; ///< of controller_clocks, before the queues
     Cycle back_;
     std::vector<Channel> channels_;

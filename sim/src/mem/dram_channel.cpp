@@ -19,18 +19,28 @@ enum RefreshMode : std::uint32_t { kNoRefresh, kAllBank, kPerBank };
 
 DramChannel::DramChannel(const DramConfig& dram)
     : dram_(dram), table_(lpddr5_constraints(dram)),
-      banks_per_rank_(dram.bank_groups * dram.banks_per_group) {
+      banks_per_rank_(dram.bank_groups * dram.banks_per_group),
+      write_low_(std::uint64_t{dram.write_low_percent} * dram.queue_entries),
+      write_high_(std::uint64_t{dram.write_high_percent} * dram.queue_entries) {
+    if (write_low_ > write_high_) {
+        throw std::invalid_argument("dram.write_low_percent is above dram.write_high_percent");
+    }
+    compile();
     restart();
 }
 
 void DramChannel::restart() {
-    channel_ready_.fill(0);
+    const std::uint32_t groups = dram_.ranks * dram_.bank_groups;
     ranks_.assign(dram_.ranks, Rank{});
-    groups_.assign(std::size_t{dram_.ranks} * dram_.bank_groups, Ready{});
     banks_.assign(std::size_t{dram_.ranks} * banks_per_rank_, Bank{});
+    times_.assign((dram_.ranks + groups + banks_.size()) * kDramCommands, 0);
     for (std::uint32_t index = 0; index < banks_.size(); ++index) {
-        banks_[index].rank = index / banks_per_rank_;
-        banks_[index].group = index / dram_.banks_per_group;
+        Bank& bank = banks_[index];
+        bank.rank = index / banks_per_rank_;
+        bank.rank_times = bank.rank * kDramCommands;
+        bank.group_times = (dram_.ranks + index / dram_.banks_per_group) * kDramCommands;
+        bank.own_times = (dram_.ranks + groups + index) * kDramCommands;
+        times_[bank.own_times + at(kNothing)] = kNotInTime;
     }
     inbound_.clear();
     inbound_writes_ = 0;
@@ -139,7 +149,7 @@ void DramChannel::accept_burst(DramClock when) {
 
 /// Bursts that enter the queues in clocks before `before`.
 void DramChannel::accept(DramClock before) {
-    while (!inbound_.empty()) {
+    while (accept_at_ < before && !inbound_.empty()) {
         const Request& front = requests_[inbound_.front()];
         if (front.run.arrival > accept_at_) {
             accept_at_ = front.run.arrival;
@@ -176,55 +186,100 @@ DramClock DramChannel::next_arrival() const {
     return std::max(front.run.arrival, next) + 1;
 }
 
+/// The clock from which on an arrival can change a decision, given that there is none before. The
+/// rest of a read whose first bursts are the last entry of the queue only makes that longer.
+DramClock DramChannel::next_change() const {
+    if (inbound_.empty() || reads_.entries.empty()) {
+        return next_arrival();
+    }
+    const std::uint32_t index = inbound_.front();
+    const Request& front = requests_[index];
+    const Entry& tail = reads_.entries.back();
+    if (tail.request != index || tail.column + tail.waiting != front.run.column + front.accepted ||
+        front.run.write || !writes_.entries.empty()) {
+        return next_arrival();
+    }
+    const std::uint32_t rest = front.run.bursts - front.accepted;
+    const std::uint32_t room = dram_.queue_entries - reads_.bursts;
+    if (inbound_.size() == 1 || rest > room) {
+        return kNever;
+    }
+    const Request& next = requests_[inbound_[1]];
+    if (!next.run.write && rest == room) {
+        return kNever;
+    }
+    const DramClock clock = accept_at_ + (accepted_in_ + rest) / kAcceptedPerClock;
+    return std::max(next.run.arrival, clock) + 1;
+}
+
 // --- constraints ---------------------------------------------------------------------------------
 
-DramClock DramChannel::rank_ready(DramCommand command, std::uint32_t rank) const {
-    return std::max(channel_ready_[at(command)], ranks_[rank].ready[at(command)]);
-}
-
-DramClock DramChannel::ready(DramCommand command, const Bank& bank) const {
-    return std::max({channel_ready_[at(command)], ranks_[bank.rank].ready[at(command)],
-                     groups_[bank.group][at(command)], bank.ready[at(command)]});
-}
-
-void DramChannel::raise(Ready& node, std::span<const DramTimingTable::Rule> rules, DramClock when) {
-    for (const DramTimingTable::Rule& rule : rules) {
-        DramClock& ready = node[at(rule.following)];
-        ready = std::max(ready, when + rule.clocks);
-    }
-}
-
-/// `bank`: null for the commands to a whole rank.
-void DramChannel::apply(DramCommand command, std::uint32_t rank, const Bank* bank) {
+/// The table as what a command to a bank of a rank puts off, each time once: that of a channel is
+/// the later of its ranks'.
+void DramChannel::compile() {
     using enum DramLevel;
-    raise(channel_ready_, table_.own(kChannel, command), clock_);
-    Rank& own = ranks_[rank];
-    if (command == DramCommand::kActivate1) {
-        own.activations[own.activation_count++ % own.activations.size()] = clock_;
-    }
-    for (const DramTimingTable::Rule& rule : table_.own(kRank, command)) {
-        DramClock from = clock_;
+    effects_.assign(std::size_t{kDramCommands} * dram_.ranks, {});
+    const auto add = [](std::vector<Effect>& all, const DramTimingTable::Rule& rule,
+                        std::uint32_t node, Effect::Base base) {
         if (rule.window > 1) {
-            if (own.activation_count < rule.window) {
-                continue;
-            }
-            from = own.activations[(own.activation_count - rule.window) % own.activations.size()];
+            return; // count_activation()
         }
-        DramClock& ready = own.ready[at(rule.following)];
-        ready = std::max(ready, from + rule.clocks);
-    }
-    const auto others = table_.siblings(kRank, command);
-    if (!others.empty()) {
-        for (std::uint32_t other = 0; other < ranks_.size(); ++other) {
-            if (other != rank) {
-                raise(ranks_[other].ready, others, clock_);
+        const auto time = static_cast<std::uint32_t>(node * kDramCommands + at(rule.following));
+        const auto known = std::find_if(all.begin(), all.end(), [&](const Effect& effect) {
+            return effect.time == time && effect.base == base;
+        });
+        if (known != all.end()) {
+            known->clocks = std::max(known->clocks, static_cast<std::int32_t>(rule.clocks));
+        } else {
+            all.push_back({static_cast<std::int32_t>(rule.clocks), time, base});
+        }
+    };
+    for (std::uint32_t number = 0; number < kDramCommands; ++number) {
+        const auto command = static_cast<DramCommand>(number);
+        for (std::uint32_t rank = 0; rank < dram_.ranks; ++rank) {
+            std::vector<Effect>& all = effects(command, rank);
+            for (std::uint32_t node = 0; node < dram_.ranks; ++node) {
+                for (const auto& rule : table_.own(kChannel, command)) {
+                    add(all, rule, node, Effect::Base::kNone);
+                }
+                for (const auto& rule :
+                     node == rank ? table_.own(kRank, command) : table_.siblings(kRank, command)) {
+                    add(all, rule, node, Effect::Base::kNone);
+                }
+            }
+            if (command == DramCommand::kPrechargeAll || command == DramCommand::kRefreshAll) {
+                continue; // they know no bank
+            }
+            for (const auto& rule : table_.own(kBankGroup, command)) {
+                add(all, rule, 0, Effect::Base::kGroup);
+            }
+            for (const auto& rule : table_.own(kBank, command)) {
+                add(all, rule, 0, Effect::Base::kBank);
             }
         }
     }
-    if (bank != nullptr) {
-        raise(groups_[bank->group], table_.own(kBankGroup, command), clock_);
-        raise(banks_[static_cast<std::size_t>(bank - banks_.data())].ready,
-              table_.own(kBank, command), clock_);
+}
+
+/// To the whole rank of `bank` where the command is one of those.
+void DramChannel::apply(DramCommand command, const Bank& bank) {
+    const std::uint32_t bases[] = {0, bank.group_times, bank.own_times};
+    DramClock* const times = times_.data();
+    for (const Effect& effect : effects(command, bank.rank)) {
+        DramClock& time = times[bases[static_cast<std::size_t>(effect.base)] + effect.time];
+        time = std::max(time, clock_ + effect.clocks);
+    }
+}
+
+/// What counts from one of the last activations.
+void DramChannel::count_activation(const Bank& bank) {
+    Rank& rank = ranks_[bank.rank];
+    rank.activations[rank.activation_count++ % rank.activations.size()] = clock_;
+    for (const auto& rule : table_.own(DramLevel::kRank, DramCommand::kActivate1)) {
+        if (rule.window > 1 && rank.activation_count >= rule.window) {
+            const std::uint64_t first = rank.activation_count - rule.window;
+            DramClock& time = times_[bank.rank_times + at(rule.following)];
+            time = std::max(time, rank.activations[first % rank.activations.size()] + rule.clocks);
+        }
     }
 }
 
@@ -267,169 +322,113 @@ bool DramChannel::empty() const {
            refresh_queue_.empty();
 }
 
-bool DramChannel::pending(std::uint32_t rank) const {
-    return !activating_.empty() && banks_[activating_.front().bank].rank == rank;
-}
-
-void DramChannel::consider(Choice& best, DramClock when, Source source, DramCommand command,
-                           std::size_t index) const {
-    when = std::max(when, clock_);
-    if (when < best.at || (when == best.at && source < best.source)) {
-        best = {when, source, command, index};
-    }
-}
-
-void DramChannel::consider_refresh(Choice& best) const {
+/// What brings the first refresh of the queue on.
+DramCommand DramChannel::refresh_command() const {
     const Refresh& refresh = refresh_queue_.front();
-    if (dram_.refresh == kAllBank) {
-        const auto first = banks_.begin() + refresh.rank * banks_per_rank_;
-        const auto last = first + banks_per_rank_;
-        const bool open =
-            std::any_of(first, last, [](const Bank& bank) { return bank.row != kClosed; });
-        const bool held =
-            std::any_of(first, last, [](const Bank& bank) { return bank.active > 0; });
-        if (pending(refresh.rank) || (open && held)) {
-            return;
-        }
-        const DramCommand command = open ? DramCommand::kPrechargeAll : DramCommand::kRefreshAll;
-        consider(best, rank_ready(command, refresh.rank), Source::kRefresh, command, 0);
-        return;
+    if (dram_.refresh == kPerBank) {
+        return banks_[refresh.bank].row != kClosed ? DramCommand::kPrecharge
+                                                   : DramCommand::kRefreshBank;
     }
-    const Bank& bank = banks_[refresh.bank];
-    if (bank.row == kActivating || bank.active > 0) {
-        return;
-    }
-    const DramCommand command =
-        bank.row != kClosed ? DramCommand::kPrecharge : DramCommand::kRefreshBank;
-    consider(best, ready(command, bank), Source::kRefresh, command, 0);
+    const auto first = banks_.begin() + refresh.rank * banks_per_rank_;
+    const bool open = std::any_of(first, first + banks_per_rank_,
+                                  [](const Bank& bank) { return bank.row != kClosed; });
+    return open ? DramCommand::kPrechargeAll : DramCommand::kRefreshAll;
 }
 
-void DramChannel::consider_queue(Choice& best) const {
+DramChannel::Choice DramChannel::choose_refresh() const {
+    const Refresh& refresh = refresh_queue_.front();
+    const DramCommand command = refresh_command();
+    if (dram_.refresh == kPerBank) {
+        const Bank& bank = banks_[refresh.bank];
+        return bank.active != 0 ? kNoChoice : choice(ready(command, bank), Source::kRefresh, 0);
+    }
+    const auto first = banks_.begin() + refresh.rank * banks_per_rank_;
+    const bool held = std::any_of(first, first + banks_per_rank_,
+                                  [](const Bank& bank) { return bank.active != 0; });
+    return held ? kNoChoice : choice(times_[first->rank_times + at(command)], Source::kRefresh, 0);
+}
+
+DramChannel::Choice DramChannel::choose_from_queue() const {
     const Queue& queue = write_mode_ ? writes_ : reads_;
     const DramCommand column = write_mode_ ? DramCommand::kWrite : DramCommand::kRead;
     std::size_t window = queue.entries.size();
     if (!dram_.reorder) {
         window = active_.empty() && activating_.empty() ? std::min<std::size_t>(window, 1) : 0;
     }
-    // The earliest, of those the oldest: one comparison of (clock, position). Without branches, for
-    // what comes next is as good as random.
-    constexpr unsigned kPositionBits = 13;
-    std::uint64_t first = UINT64_MAX;
-    const bool may_activate = activating_.empty();
-    for (std::size_t index = 0; index < window; ++index) {
-        const Entry& entry = queue.entries[index];
-        const Bank& bank = banks_[entry.bank];
-        const DramCommand other =
-            bank.row == kClosed ? DramCommand::kActivate1 : DramCommand::kPrecharge;
-        const DramCommand command = bank.row == entry.row ? column : other;
-        const DramClock when = std::max(ready(command, bank), clock_);
-        // The second half of an activation belongs to the burst that began it, and the row stays
-        // open until that burst is served.
-        const bool held = (bank.row == kActivating) |
-                          ((command == DramCommand::kActivate1) & !may_activate) |
-                          ((command == DramCommand::kPrecharge) & (bank.active != 0));
-        const std::uint64_t key = static_cast<std::uint64_t>(when) << kPositionBits | index;
-        first = std::min(first, held ? UINT64_MAX : key);
+    // One activation is under way at a time.
+    const DramCommand activate = activating_.empty() ? DramCommand::kActivate1 : kNothing;
+    const std::size_t commands[] = {at(column), at(activate), at(DramCommand::kPrecharge),
+                                    at(kNothing)};
+    const Entry* const entries = queue.entries.data();
+    const Bank* const banks = banks_.data();
+    const DramClock* const times = times_.data();
+    Choice first = choice(kNotInTime, Source::kQueue, 0);
+    for (std::size_t place = 0; place < window; ++place) {
+        const Bank& bank = banks[entries[place].bank];
+        // Without branches, for what comes next is as good as random.
+        const unsigned miss = 0u - static_cast<unsigned>(bank.row != entries[place].row);
+        const DramClock* const own = times + commands[static_cast<unsigned>(bank.other) & miss];
+        const DramClock around = std::max(own[bank.rank_times], own[bank.group_times]);
+        const DramClock when = std::max(around, own[bank.own_times]);
+        first = std::min(first, choice(when, Source::kQueue, place));
     }
-    if (first == UINT64_MAX) {
-        return;
-    }
-    const std::size_t index = first & ((1u << kPositionBits) - 1);
-    const Entry& entry = queue.entries[index];
-    const std::int64_t row = banks_[entry.bank].row;
-    const DramCommand command = row == entry.row ? column
-                                : row == kClosed ? DramCommand::kActivate1
-                                                 : DramCommand::kPrecharge;
-    consider(best, static_cast<DramClock>(first >> kPositionBits), Source::kQueue, command, index);
+    return clock_of(first) == kNotInTime ? kNoChoice : first;
 }
 
 DramChannel::Choice DramChannel::choose() {
-    Choice best;
-    for (std::size_t index = 0; index < active_.size(); ++index) {
-        const Active& active = active_[index];
+    Choice best = kNoChoice;
+    for (std::size_t place = 0; place < active_.size(); ++place) {
+        const Active& active = active_[place];
         const DramCommand command = active.write ? DramCommand::kWrite : DramCommand::kRead;
-        consider(best, ready(command, banks_[active.bank]), Source::kActive, command, index);
+        best = std::min(best, choice(ready(command, banks_[active.bank]), Source::kActive, place));
     }
-    if (best.at > clock_) {
+    if (clock_of(best) > clock_) {
         if (!refresh_queue_.empty()) {
-            consider_refresh(best);
+            best = std::min(best, choose_refresh());
         } else {
-            const std::uint64_t full = dram_.queue_entries;
-            if (!write_mode_) {
-                write_mode_ =
-                    writes_.bursts * 100ull > dram_.write_high_percent * full || reads_.bursts == 0;
-            } else if (writes_.bursts * 100ull < dram_.write_low_percent * full &&
-                       reads_.bursts != 0) {
-                write_mode_ = false;
-            }
-            consider_queue(best);
+            const std::uint64_t bursts = writes_.bursts * std::uint64_t{100};
+            write_mode_ =
+                (write_mode_ ? bursts >= write_low_ : bursts > write_high_) || reads_.bursts == 0;
+            best = std::min(best, choose_from_queue());
         }
     }
     if (!activating_.empty()) {
         const bool urgent = clock_ >= activate_deadline_;
-        consider(best, clock_, urgent ? Source::kUrgent : Source::kDeferred,
-                 DramCommand::kActivate2, 0);
+        best = std::min(best, choice(clock_, urgent ? Source::kUrgent : Source::kDeferred, 0));
     }
     return best;
 }
 
-void DramChannel::issue_column(DramCommand command, std::uint32_t bank, std::uint32_t request) {
-    const bool write = command == DramCommand::kWrite;
-    apply(command, banks_[bank].rank, &banks_[bank]);
+void DramChannel::issue_column(const Bank& bank, std::uint32_t request, bool write) {
+    apply(write ? DramCommand::kWrite : DramCommand::kRead, bank);
     ++(write ? counters_.writes : counters_.reads);
     burst_done(request, clock_ + (write ? dram_.ncwl : dram_.ncl) + dram_.nbl);
 }
 
-void DramChannel::issue(const Choice& choice) {
-    switch (choice.source) {
-    case Source::kUrgent:
-    case Source::kDeferred: {
-        const Active burst = activating_.front();
-        Bank& bank = banks_[burst.bank];
-        apply(DramCommand::kActivate2, bank.rank, &bank);
-        bank.row = burst.row;
-        ++bank.active;
-        activating_.clear();
-        const auto place = std::find_if(active_.begin(), active_.end(),
-                                        [&](const Active& other) { return other.seq > burst.seq; });
-        active_.insert(place, burst);
+void DramChannel::issue_refresh() {
+    const Refresh refresh = refresh_queue_.front();
+    const DramCommand command = refresh_command();
+    apply(command, banks_[refresh.bank]);
+    if (command == DramCommand::kRefreshAll || command == DramCommand::kRefreshBank) {
+        ++counters_.refreshes;
+        refresh_queue_.pop_front();
         return;
     }
-    case Source::kActive: {
-        const Active burst = active_[choice.index];
-        --banks_[burst.bank].active;
-        active_.erase(active_.begin() + static_cast<std::ptrdiff_t>(choice.index));
-        issue_column(choice.command, burst.bank, burst.request);
-        return;
+    ++counters_.precharges;
+    const std::uint32_t closed = command == DramCommand::kPrechargeAll ? banks_per_rank_ : 1;
+    for (std::uint32_t bank = refresh.bank; bank < refresh.bank + closed; ++bank) {
+        banks_[bank].set(kClosed, 0);
     }
-    case Source::kRefresh: {
-        const Refresh refresh = refresh_queue_.front();
-        const bool whole = dram_.refresh == kAllBank;
-        apply(choice.command, refresh.rank, whole ? nullptr : &banks_[refresh.bank]);
-        if (choice.command == DramCommand::kPrechargeAll) {
-            for (std::uint32_t bank = 0; bank < banks_per_rank_; ++bank) {
-                close(banks_[refresh.rank * banks_per_rank_ + bank]);
-            }
-            ++counters_.precharges;
-        } else if (choice.command == DramCommand::kPrecharge) {
-            close(banks_[refresh.bank]);
-            ++counters_.precharges;
-        } else {
-            ++counters_.refreshes;
-            refresh_queue_.pop_front();
-        }
-        return;
-    }
-    default:
-        break;
-    }
+}
 
+void DramChannel::issue_from_queue(std::size_t place) {
     Queue& queue = write_mode_ ? writes_ : reads_;
-    Entry& entry = queue.entries[choice.index];
+    Entry& entry = queue.entries[place];
     Bank& bank = banks_[entry.bank];
-    if (choice.command == DramCommand::kPrecharge) {
-        apply(choice.command, bank.rank, &bank);
-        close(bank);
+    const bool hit = bank.row == entry.row;
+    if (!hit && bank.row != kClosed) {
+        apply(DramCommand::kPrecharge, bank);
+        bank.set(kClosed, 0);
         ++counters_.precharges;
         return;
     }
@@ -438,16 +437,50 @@ void DramChannel::issue(const Choice& choice) {
     ++entry.column;
     --queue.bursts;
     if (--entry.waiting == 0) {
-        queue.entries.erase(queue.entries.begin() + static_cast<std::ptrdiff_t>(choice.index));
+        queue.entries.erase(queue.entries.begin() + static_cast<std::ptrdiff_t>(place));
     }
-    if (choice.command == DramCommand::kActivate1) {
-        apply(choice.command, bank.rank, &bank);
-        bank.row = kActivating;
-        activating_.push_back({burst.seq, burst.request, burst.bank, burst.row, write_mode_});
-        activate_deadline_ = clock_ + dram_.naad;
-        ++counters_.activates;
-    } else {
-        issue_column(choice.command, burst.bank, burst.request);
+    if (hit) {
+        issue_column(bank, burst.request, write_mode_);
+        return;
+    }
+    apply(DramCommand::kActivate1, bank);
+    count_activation(bank);
+    bank.set(kActivating, 1);
+    activating_.push_back({burst.seq, burst.request, burst.bank, burst.row, write_mode_});
+    activate_deadline_ = clock_ + dram_.naad;
+    ++counters_.activates;
+}
+
+void DramChannel::issue(Choice choice) {
+    const std::size_t place = choice & ((std::size_t{1} << kPlaceBits) - 1);
+    switch (static_cast<Source>(choice >> kPlaceBits & 7)) {
+    case Source::kUrgent:
+    case Source::kDeferred: {
+        const Active burst = activating_.front();
+        Bank& bank = banks_[burst.bank];
+        apply(DramCommand::kActivate2, bank);
+        bank.set(burst.row, bank.active);
+        activating_.clear();
+        const auto younger = std::find_if(active_.begin(), active_.end(), [&](const Active& other) {
+            return other.seq > burst.seq;
+        });
+        active_.insert(younger, burst);
+        return;
+    }
+    case Source::kActive: {
+        const Active burst = active_[place];
+        Bank& bank = banks_[burst.bank];
+        bank.set(bank.row, bank.active - 1);
+        active_.erase(active_.begin() + static_cast<std::ptrdiff_t>(place));
+        issue_column(bank, burst.request, burst.write);
+        return;
+    }
+    case Source::kRefresh:
+        issue_refresh();
+        return;
+    case Source::kQueue:
+        issue_from_queue(place);
+        return;
     }
 }
 
@@ -470,15 +503,20 @@ void DramChannel::run(DramClock until, std::vector<DramRunDone>& done) {
             queue_refresh();
         }
         const Choice choice = choose();
-        const DramClock changes = std::min(next_arrival(), next_refresh_);
-        const DramClock next = std::min(choice.at, changes);
-        next_decision_ = next;
+        const DramClock chosen = clock_of(choice);
+        const DramClock changes = std::min(next_change(), next_refresh_);
+        const DramClock next = std::min(chosen, changes);
         if (next >= until) {
+            accept(std::max(clock_, until - 1));
+            next_decision_ = std::min({chosen, next_arrival(), next_refresh_});
             clock_ = std::max(clock_, until);
             break;
         }
-        clock_ = next;
-        if (choice.at >= changes) {
+        if (next > clock_) {
+            clock_ = next;
+            accept(clock_);
+        }
+        if (chosen >= changes) {
             continue; // what becomes visible in this clock takes part in its decision
         }
         issue(choice);

@@ -11,6 +11,7 @@
 #ifndef TALUS_SIM_MEM_DRAM_CHANNEL_HPP
 #define TALUS_SIM_MEM_DRAM_CHANNEL_HPP
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <deque>
@@ -91,18 +92,42 @@ class DramChannel {
   private:
     static constexpr std::int64_t kClosed = -1;
     static constexpr std::int64_t kActivating = -2; ///< between the halves of an activation
-    using Ready = std::array<DramClock, kDramCommands>;
+    /// What a burst needs next in its bank.
+    enum class Need : std::uint8_t {
+        kColumn,
+        kActivate,
+        kPrecharge,
+        kPatience, ///< a row stays open until the bursts are served for which it was opened
+    };
     struct Rank {
-        Ready ready{};
         std::array<DramClock, 8> activations{}; ///< ring, for constraints with a window
         std::uint64_t activation_count = 0;
     };
     struct Bank {
-        Ready ready{};
-        std::uint32_t rank = 0;
-        std::uint32_t group = 0;    ///< flat
         std::int64_t row = kClosed; ///< open row
-        std::uint32_t active = 0;   ///< bursts for which the row was opened and that wait
+        std::uint32_t active = 0;   ///< bursts for which the row is opened or open, and that wait
+        std::uint32_t rank = 0;
+        /// Of times_: what its commands wait for.
+        std::uint32_t rank_times = 0;
+        std::uint32_t group_times = 0;
+        std::uint32_t own_times = 0;
+        Need other = Need::kActivate; ///< of a burst of another row
+
+        void set(std::int64_t new_row, std::uint32_t new_active) {
+            row = new_row;
+            active = new_active;
+            other = row == kClosed ? Need::kActivate
+                    : active == 0  ? Need::kPrecharge
+                                   : Need::kPatience;
+        }
+    };
+    /// The second half of an activation waits for nothing; its place in a bank's times says never.
+    static constexpr DramCommand kNothing = DramCommand::kActivate2;
+    /// A time that a command puts off.
+    struct Effect {
+        std::int32_t clocks;
+        std::uint32_t time; ///< of times_, or added to where the bank's group or the bank begins
+        enum class Base : std::uint32_t { kNone, kGroup, kBank } base;
     };
     struct Request {
         DramRun run;
@@ -137,18 +162,35 @@ class DramChannel {
         std::uint32_t rank;
         std::uint32_t bank; ///< flat
     };
-    enum class Source : std::uint8_t { kUrgent, kActive, kRefresh, kQueue, kDeferred, kNone };
-    struct Choice {
-        DramClock at = kNever;
-        Source source = Source::kNone;
-        DramCommand command = DramCommand::kRead;
-        std::size_t index = 0;
-    };
+    enum class Source : std::uint8_t { kUrgent, kActive, kRefresh, kQueue, kDeferred };
+    /// A command that can be issued: its clock, its source, its place there, compared in this
+    /// order.
+    using Choice = std::uint64_t;
+    static constexpr Choice kNoChoice = UINT64_MAX;
+    static constexpr unsigned kPlaceBits = 13;
+    static constexpr unsigned kClockShift = kPlaceBits + 3;
+    static constexpr DramClock kNotInTime = kNever >> kClockShift; ///< the latest in a choice
+    Choice choice(DramClock when, Source source, std::size_t place) const {
+        // No earlier than now, without a branch.
+        const DramClock wait = when - clock_;
+        const auto clock = static_cast<std::uint64_t>(clock_ + (wait & ~(wait >> 63)));
+        return clock << kClockShift | static_cast<std::uint64_t>(source) << kPlaceBits | place;
+    }
+    static DramClock clock_of(Choice choice) {
+        return choice == kNoChoice ? kNever : static_cast<DramClock>(choice >> kClockShift);
+    }
 
-    DramClock ready(DramCommand command, const Bank& bank) const;
-    DramClock rank_ready(DramCommand command, std::uint32_t rank) const;
-    void apply(DramCommand command, std::uint32_t rank, const Bank* bank);
-    static void raise(Ready& node, std::span<const DramTimingTable::Rule> rules, DramClock at);
+    DramClock ready(DramCommand command, const Bank& bank) const {
+        const DramClock* const times = times_.data() + static_cast<std::size_t>(command);
+        const DramClock around = std::max(times[bank.rank_times], times[bank.group_times]);
+        return std::max(around, times[bank.own_times]);
+    }
+    void compile();
+    std::vector<Effect>& effects(DramCommand command, std::uint32_t rank) {
+        return effects_[static_cast<std::size_t>(command) * dram_.ranks + rank];
+    }
+    void apply(DramCommand command, const Bank& bank);
+    void count_activation(const Bank& bank);
 
     void accept(DramClock before);
     void accept_burst(DramClock at);
@@ -159,24 +201,29 @@ class DramChannel {
     void catch_up_refresh(DramClock at);
     void queue_refresh();
     DramClock next_arrival() const;
+    DramClock next_change() const;
 
     Choice choose();
-    void consider(Choice& best, DramClock at, Source source, DramCommand command,
-                  std::size_t index) const;
-    void consider_refresh(Choice& best) const;
-    void consider_queue(Choice& best) const;
-    bool pending(std::uint32_t rank) const; ///< a split activation is under way in the rank
-    void issue(const Choice& choice);
-    void issue_column(DramCommand command, std::uint32_t bank, std::uint32_t request);
-    void close(Bank& bank) { bank.row = kClosed; }
+    Choice choose_refresh() const;
+    Choice choose_from_queue() const;
+    DramCommand refresh_command() const;
+    void issue(Choice choice);
+    void issue_refresh();
+    void issue_from_queue(std::size_t place);
+    void issue_column(const Bank& bank, std::uint32_t request, bool write);
 
     DramConfig dram_;
     DramTimingTable table_;
     std::uint32_t banks_per_rank_;
 
-    Ready channel_ready_{};
+    std::uint64_t write_low_; ///< bursts, in hundredths
+    std::uint64_t write_high_;
+
+    std::vector<std::vector<Effect>> effects_; ///< by command and rank
+    /// The earliest clock of each command at each rank, bank group and bank, in this order. A
+    /// command waits for those of its bank, the bank's group and its rank.
+    std::vector<DramClock> times_;
     std::vector<Rank> ranks_;
-    std::vector<Ready> groups_;
     std::vector<Bank> banks_;
 
     std::deque<std::uint32_t> inbound_; ///< requests, in order of arrival

@@ -207,6 +207,36 @@ TEST_F(DramChannelTest, APastArrivalIsAnInternalError) {
     EXPECT_THROW(channel.push(outside), std::logic_error);
 }
 
+TEST_F(DramChannelTest, TheWriteWatermarksAreInOrder) {
+    dram.write_low_percent = 80;
+    dram.write_high_percent = 80;
+    EXPECT_NO_THROW(DramChannel{dram});
+    dram.write_low_percent = 81;
+    EXPECT_THROW(DramChannel{dram}, std::invalid_argument);
+}
+
+// As the controller decided when it weighed every burst against every constraint at each clock with
+// a possible command: whatever saves it work must not change a decision.
+TEST_F(DramChannelTest, DecidesAsItAlwaysDid) {
+    struct Case {
+        reference::Traffic traffic;
+        bool merged;
+        double p99;
+        std::uint64_t activates, precharges, refreshes;
+    };
+    for (const Case& one :
+         {Case{reference::Traffic::kRandom256, false, 220, 2803, 2787, 118},
+          Case{reference::Traffic::kRandom256, true, 247, 2803, 2787, 118},
+          Case{reference::Traffic::kSequentialThirdWrites, false, 250, 401, 385, 127}}) {
+        const reference::Result result =
+            reference::run(Config::load(TALUS_CONFIG_FILE).dram, one.traffic, one.merged, 20000);
+        EXPECT_EQ(result.p99, one.p99);
+        EXPECT_EQ(result.counters.activates, one.activates);
+        EXPECT_EQ(result.counters.precharges, one.precharges);
+        EXPECT_EQ(result.counters.refreshes, one.refreshes);
+    }
+}
+
 TEST(DramTimingTableTest, WindowsCountActivationsOnly) {
     const DramConstraint bad{
         "x", DramLevel::kRank, {DramCommand::kRead}, {DramCommand::kRead}, 5, false, 3};
