@@ -185,6 +185,24 @@ TEST(DeviceFault, ResetRecoversAHungDevice) {
     EXPECT_STATUS(session.run({launch(session.load(kernel_that_returns()))})[0], TALUS_OK);
 }
 
+// With its last queue a domain's PEs are reset and their memory is cleared, which takes them until
+// a later clock. The reset puts the clock back: by more than a boot may take.
+TEST(DeviceFault, FundamentalResetAfterJobsBootsEveryPe) {
+    Session session;
+    EXPECT_STATUS(session.run({launch(session.load(kernel_that_loops()), 1, 1, 15'000)})[0],
+                  TALUS_KERNEL_TIMEOUT);
+    EXPECT_STATUS(session.run({launch(session.load(kernel_that_returns()))})[0], TALUS_OK);
+    for (int round = 0; round < 2; ++round) {
+        talus_drv_queue_destroy(session.queue);
+        session.queue = nullptr;
+        talus_drv_recovery recovery = TALUS_DRV_INIT(talus_drv_recovery);
+        ASSERT_DRV_OK(talus_drv_reset_by(session.device, TALUS_DRV_RUNG_FUNDAMENTAL, &recovery));
+        EXPECT_EQ(recovery.rung, static_cast<std::uint32_t>(TALUS_DRV_RUNG_FUNDAMENTAL));
+        ASSERT_DRV_OK(talus_drv_queue_create(session.device, nullptr, &session.queue));
+        EXPECT_STATUS(session.run({launch(session.load(kernel_that_returns()))})[0], TALUS_OK);
+    }
+}
+
 TEST(DeviceFault, ResetScrubsDeviceMemory) {
     Session session;
     const talus_drv_host_buffer host = session.host(4096);

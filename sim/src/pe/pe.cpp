@@ -281,12 +281,15 @@ void Pe::hold(Cycle now) {
     Impl& s = *impl_;
     s.held = true;
     Isolation& isolation = s.shared.fabric.isolation();
+    const Cycle clearing = s.memory.size() / s.config.local.bytes_per_clock;
     if (isolation.domain_of(s.index) != 0) {
         isolation.leave(s.index);
         s.cp.settle();
         s.memory.discard(0, s.memory.size());
-        s.cleared = now + s.memory.size() / s.config.local.bytes_per_clock;
+        s.cleared = now + clearing;
     }
+    // A fundamental reset puts the clock back behind an earlier clearing.
+    s.cleared = std::min(s.cleared, now + clearing);
     s.reset_cp(now);
     s.cp.set_stall_limit(s.config.cp.stall_limit_clocks);
     s.work_queue.reset();
