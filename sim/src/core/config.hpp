@@ -102,7 +102,13 @@ namespace talus::sim {
     X(engine_port_bytes_per_clock, u32, 1, 4096)                                                   \
     X(sides, u32, 2, 4)                                                                            \
     X(row_link_bytes_per_clock, u32, 0, 4096)                                                      \
-    X(column_link_bytes_per_clock, u32, 0, 4096)
+    X(column_link_bytes_per_clock, u32, 0, 4096)                                                   \
+    X(header_bytes, u32, 0, 256)                                                                   \
+    X(pe_shape_bytes_per_clock, u32, 0, 4096)                                                      \
+    X(engine_shape_bytes_per_clock, u32, 0, 4096)                                                  \
+    X(shape_burst_bytes, u32, 0, 1 << 20)                                                          \
+    X(pe_credits, u32, 0, 4096)                                                                    \
+    X(engine_credits, u32, 0, 4096)
 
 #define TALUS_CONFIG_SRAM(X)                                                                       \
     X(bytes, u64, 1 << 20, 1ull << 34)                                                             \

@@ -53,7 +53,8 @@ Fabric::State::State(const Config& config_in, EventQueue& events_in, int staging
       dram(config.dram.bytes, "off-chip memory"),
       control_ports{rate(config.noc.engine_port_bytes_per_clock),
                     rate(config.noc.engine_port_bytes_per_clock)},
-      crossbars(config), control_sram_port(rate(config.memory.control_sram_bytes_per_clock)),
+      sources(config), held(sources.count()), crossbars(config),
+      control_sram_port(rate(config.memory.control_sram_bytes_per_clock)),
       staging_port(rate(config.memory.staging_bytes_per_clock)),
       dram_controllers(config, events, *this), llc(config.sram, config.dram.bytes) {
     const std::uint32_t count = config.pe_count();
@@ -254,6 +255,9 @@ void Fabric::reset() {
     }
     s.control_ports.in.reset();
     s.control_ports.out.reset();
+    s.sources.reset();
+    s.held.assign(s.sources.count(), {});
+    s.ready.clear();
     s.crossbars.reset();
     for (BandwidthCalendar& slice : s.slices) {
         slice.reset();
@@ -282,6 +286,7 @@ void Fabric::rebase(Cycle now) {
     }
     s.control_ports.in.restart(now);
     s.control_ports.out.restart(now);
+    s.sources.rebase();
     s.crossbars.rebase(now);
     for (BandwidthCalendar& slice : s.slices) {
         slice.restart(now);
@@ -303,7 +308,7 @@ void Fabric::checkpoint(Checkpoint& state) {
     state.section("memories");
     state(s.control_sram, s.lls, s.staging, s.dram);
     state.section("fabric");
-    state(s.code_pages, s.counters, s.crossbars, s.dram_controllers, s.llc, isolation_);
+    state(s.code_pages, s.counters, s.sources, s.crossbars, s.dram_controllers, s.llc, isolation_);
 }
 
 FabricError Fabric::admit(const Requester& who, const Target& target, std::uint64_t addr,
@@ -602,39 +607,21 @@ Cycle Fabric::broadcast_packet(const std::shared_ptr<BroadcastTransfer>& transfe
                                std::uint64_t addr, std::uint64_t len, const Notify& notify) {
     State& s = *state_;
     const Target target = s.locate(who, addr);
-    const auto [way, link] = s.way(who, target);
-    const Cycle there = at + way;
-    BroadcastTransfer::Packet& packet = transfer->packet(number);
-    if (!packet.asked) {
-        packet.asked = true;
-        if (target.kind == TargetKind::kDram) {
-            State::Packet shared;
-            shared.broadcast = transfer;
-            shared.number = number;
-            packet.data = s.at_dram(now, there, target.offset, len, false, std::move(shared));
-        } else {
-            packet.data = s.at_target(now, there, target, len, false);
-        }
+    const std::uint32_t source = s.source_of(who, false);
+    if (s.sources[source].must_hold()) {
+        s.hold(source,
+               {who, at, target, len, false, s.open_transfer(notify, now, 0), transfer, number});
+        return kNever;
     }
-    if (packet.data != kNever) {
-        // An answer waits in the crossbar for a member whose own request comes later.
-        const Cycle crossed =
-            s.over_link(now, std::max(packet.data, there), link, len, transfer->column(), packet);
-        return s.port(who, true).reserve(now, crossed + way, len);
+    std::uint32_t waits = 0;
+    const Cycle leaves = s.sources[source].enter(at, s.on_wire(len));
+    const Cycle done = s.send_member(transfer, number, who, now, leaves, target, len, waits);
+    if (done == kNever) {
+        const std::uint32_t slot = s.open_transfer(notify, now, 0);
+        s.packets[waits].transfer = slot;
+        ++s.transfers[slot].open;
     }
-    const std::uint32_t slot = s.new_packet();
-    s.packets[slot] = {who,
-                       s.open_transfer(notify, now, 0),
-                       static_cast<std::uint32_t>(len),
-                       there,
-                       way,
-                       link,
-                       false,
-                       nullptr,
-                       0};
-    ++s.transfers[s.packets[slot].transfer].open;
-    packet.waiting.push_back(slot);
-    return kNever;
+    return done;
 }
 
 Cycle Fabric::prefetch(const Requester& who, Cycle now, Cycle at, std::uint64_t addr,
@@ -711,6 +698,10 @@ Cycle Fabric::pe_latency(std::uint32_t pe) const {
 
 const Crossbars& Fabric::crossbars() const {
     return state_->crossbars;
+}
+
+const Sources& Fabric::sources() const {
+    return state_->sources;
 }
 
 const LlcCounters& Fabric::cache_counters() const {

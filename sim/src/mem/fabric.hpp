@@ -9,7 +9,8 @@
 // How long an access to SRAM or to a PE takes is known at the call: bandwidth is kept in calendars,
 // so a requester may reserve for a little later than `now` without closing the time before it to
 // others. DRAM's controllers reorder: their answer is kNever, and when it is decided, the event
-// that the caller described (Notify) is scheduled for the time of completion.
+// that the caller described (Notify) is scheduled for the time of completion. The same holds for
+// any packet whose source has no credit before DRAM answers another (sources.hpp).
 //
 // Calls come in global time order (the event queue's).
 //
@@ -34,6 +35,7 @@
 #include "data_caches.hpp"
 #include "isolation.hpp"
 #include "last_level_cache.hpp"
+#include "sources.hpp"
 
 namespace talus::sim {
 
@@ -280,6 +282,8 @@ class Fabric {
     const FabricCounters& counters() const;
     /// The links between the sides' crossbars and the grid, with what passed them.
     const Crossbars& crossbars() const;
+    /// What each port's packets waited for before they entered the NoC.
+    const Sources& sources() const;
 
   private:
     struct State;

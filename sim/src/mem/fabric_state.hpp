@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <unordered_set>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "fabric.hpp"
 #include "host_memory.hpp"
 #include "last_level_cache.hpp"
+#include "sources.hpp"
 
 namespace talus::sim {
 
@@ -80,6 +82,17 @@ struct Fabric::State final : DramClient {
         std::shared_ptr<BroadcastTransfer> broadcast; ///< the answer is for its members
         std::size_t number = 0;                       ///< in the broadcast
     };
+    /// A packet that its source has no credit for, and not even a time at which it will.
+    struct Held {
+        Requester who;
+        Cycle at = 0; ///< it could have left
+        Target target;
+        std::uint64_t bytes = 0;
+        bool write = false;
+        std::uint32_t transfer = 0;
+        std::shared_ptr<BroadcastTransfer> broadcast; ///< it is a member's request
+        std::size_t number = 0;                       ///< in the broadcast
+    };
 
     State(const Config& config, EventQueue& events, int staging_fd);
 
@@ -103,16 +116,35 @@ struct Fabric::State final : DramClient {
     /// The SRAM slice of an offset in LLS: the sum of the block number's digits in base `slices`.
     std::size_t slice_of(std::uint64_t offset) const;
     BandwidthCalendar& port(const Requester& who, bool into_requester);
+    /// What a packet's data take on ports and links.
+    std::uint64_t on_wire(std::uint64_t bytes) const { return bytes + config.noc.header_bytes; }
+    std::uint32_t source_of(const Requester& who, bool write) const {
+        return sources.number(who.in_pe() ? who.pe() : sources.control_port(), write);
+    }
+    /// One more open packet of its transfer, until the source has a credit for it.
+    void hold(std::uint32_t source, Held packet);
+    /// Sends what was held and has a credit now.
+    void release(Cycle now);
     /// A packet of `bytes` at the target: returns when its data is available (read) or stored.
     Cycle at_target(Cycle now, Cycle at, const Target& target, std::uint64_t bytes, bool write);
     /// From `at` at the requester to the data's arrival there (read) or the acknowledgement;
-    /// kNever: DRAM has it, and `transfer` one more open packet.
+    /// kNever: DRAM has it, or its source no credit, and `transfer` one more open packet.
     Cycle packet(const Requester& who, Cycle now, Cycle at, const Target& target,
                  std::uint64_t bytes, bool write, std::uint32_t transfer);
+    /// The same once its source lets it go. kNever: DRAM has it.
+    Cycle send(const Requester& who, Cycle now, Cycle leaves, const Target& target,
+               std::uint64_t bytes, bool write, std::uint32_t transfer);
+    /// The same for packet `number` of a broadcast, towards one member. kNever: `waits` is its
+    /// share, which needs a transfer.
+    Cycle send_member(const std::shared_ptr<BroadcastTransfer>& transfer, std::size_t number,
+                      const Requester& who, Cycle now, Cycle leaves, const Target& target,
+                      std::uint64_t bytes, std::uint32_t& waits);
     /// The same as a transfer of its own.
     Cycle single(const Requester& who, Cycle now, Cycle at, const Target& target,
                  std::uint64_t bytes, bool write, const Notify& notify, Cycle after = 0);
     std::uint32_t open_transfer(const Notify& notify, Cycle earliest, Cycle after);
+    /// One open packet of it less.
+    void close(std::uint32_t transfer, Cycle done);
     /// A packet for DRAM reaches its SRAM slice at `there`: `then` is answered at the time
     /// returned, or, kNever, by deliver().
     Cycle at_dram(Cycle now, Cycle there, std::uint64_t offset, std::uint64_t bytes, bool write,
@@ -142,6 +174,9 @@ struct Fabric::State final : DramClient {
 
     std::vector<PePorts> pe_ports;
     PePorts control_ports;
+    Sources sources;
+    std::vector<std::deque<Held>> held; ///< by source
+    std::vector<std::uint32_t> ready;   ///< sources that hold packets and had an answer
     Crossbars crossbars;
     std::vector<BandwidthCalendar> slices;
     BandwidthCalendar control_sram_port;

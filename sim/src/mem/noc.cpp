@@ -65,7 +65,7 @@ Cycle Fabric::State::over_link(Cycle now, Cycle at, std::uint32_t link,
     }
     const BandwidthCalendar& before =
         direction == Crossbars::Direction::kIntoGrid ? slices.front() : pe_ports.front().out;
-    return crossbars.pass(now, at, link, direction, bytes, before.clocks(bytes));
+    return crossbars.pass(now, at, link, direction, on_wire(bytes), before.clocks(bytes));
 }
 
 Cycle Fabric::State::over_link(Cycle now, Cycle at, std::uint32_t link, std::uint64_t bytes,
@@ -104,7 +104,8 @@ Cycle Fabric::State::at_target(Cycle now, Cycle at, const Target& target, std::u
         break; // packet() hands it over
     case TargetKind::kLocal:
         counters.pe_to_pe_bytes += bytes;
-        return (write ? pe_ports[target.pe].in : pe_ports[target.pe].out).reserve(now, at, bytes) +
+        return (write ? pe_ports[target.pe].in : pe_ports[target.pe].out)
+                   .reserve(now, at, on_wire(bytes)) +
                config.memory.remote_local_clocks;
     case TargetKind::kControlSram:
     case TargetKind::kRom:
@@ -131,13 +132,28 @@ Cycle Fabric::State::packet(const Requester& who, Cycle now, Cycle at, const Tar
     if (own) {
         return at_target(now, at, target, bytes, write);
     }
+    // A register's access has its effect at the call: it passes beside the source.
+    if (!target.memory()) {
+        return send(who, now, at, target, bytes, write, transfer);
+    }
+    const std::uint32_t source = source_of(who, write);
+    if (sources[source].must_hold()) {
+        hold(source, {who, at, target, bytes, write, transfer, nullptr, 0});
+        return kNever;
+    }
+    return send(who, now, sources[source].enter(at, on_wire(bytes)), target, bytes, write,
+                transfer);
+}
+
+Cycle Fabric::State::send(const Requester& who, Cycle now, Cycle leaves, const Target& target,
+                          std::uint64_t bytes, bool write, std::uint32_t transfer) {
     const auto [way, link] = this->way(who, target);
     // The PEs are on one side of the link, what they share and the control subsystem on the other.
     const auto direction =
         write == who.in_pe() ? Crossbars::Direction::kOutOfGrid : Crossbars::Direction::kIntoGrid;
-    Cycle there = at + way;
+    Cycle there = leaves + way;
     if (write) {
-        const Cycle sent = port(who, false).reserve(now, at, bytes);
+        const Cycle sent = port(who, false).reserve(now, leaves, on_wire(bytes));
         there = over_link(now, sent, link, direction, bytes) + way;
     }
     Cycle done = 0;
@@ -153,9 +169,83 @@ Cycle Fabric::State::packet(const Requester& who, Cycle now, Cycle at, const Tar
         done = at_target(now, there, target, bytes, write);
     }
     if (write) {
-        return done + way;
+        done += way;
+    } else {
+        const Cycle crossed = over_link(now, done, link, direction, bytes);
+        done = port(who, true).reserve(now, crossed + way, on_wire(bytes));
     }
-    return port(who, true).reserve(now, over_link(now, done, link, direction, bytes) + way, bytes);
+    if (target.memory()) {
+        sources[source_of(who, write)].answered(done);
+    }
+    return done;
+}
+
+Cycle Fabric::State::send_member(const std::shared_ptr<BroadcastTransfer>& transfer,
+                                 std::size_t number, const Requester& who, Cycle now, Cycle leaves,
+                                 const Target& target, std::uint64_t bytes, std::uint32_t& waits) {
+    const auto [way, link] = this->way(who, target);
+    const Cycle there = leaves + way;
+    BroadcastTransfer::Packet& packet = transfer->packet(number);
+    if (!packet.asked) {
+        packet.asked = true;
+        if (target.kind == TargetKind::kDram) {
+            Packet shared;
+            shared.broadcast = transfer;
+            shared.number = number;
+            packet.data = at_dram(now, there, target.offset, bytes, false, std::move(shared));
+        } else {
+            packet.data = at_target(now, there, target, bytes, false);
+        }
+    }
+    if (packet.data == kNever) {
+        waits = new_packet();
+        packets[waits] = {who,     0, static_cast<std::uint32_t>(bytes), there, way, link, false,
+                          nullptr, 0};
+        packet.waiting.push_back(waits);
+        return kNever;
+    }
+    // An answer waits in the crossbar for a member whose own request comes later.
+    const Cycle crossed =
+        over_link(now, std::max(packet.data, there), link, bytes, transfer->column(), packet);
+    const Cycle done = port(who, true).reserve(now, crossed + way, on_wire(bytes));
+    sources[source_of(who, false)].answered(done);
+    return done;
+}
+
+void Fabric::State::hold(std::uint32_t source, Held packet) {
+    ++transfers[packet.transfer].open;
+    sources[source].hold();
+    held[source].push_back(std::move(packet));
+}
+
+void Fabric::State::release(Cycle now) {
+    for (const std::uint32_t number : ready) {
+        Source& source = sources[number];
+        while (source.held() != 0 && !source.full()) {
+            const Held next = std::move(held[number].front());
+            held[number].pop_front();
+            const Cycle leaves = source.enter_held(next.at, now, on_wire(next.bytes));
+            Cycle done = 0;
+            if (next.broadcast == nullptr) {
+                done =
+                    send(next.who, now, leaves, next.target, next.bytes, next.write, next.transfer);
+                if (done == kNever) {
+                    --transfers[next.transfer].open; // counted when it was held
+                }
+            } else {
+                std::uint32_t waits = 0;
+                done = send_member(next.broadcast, next.number, next.who, now, leaves, next.target,
+                                   next.bytes, waits);
+                if (done == kNever) {
+                    packets[waits].transfer = next.transfer;
+                }
+            }
+            if (done != kNever) {
+                close(next.transfer, done);
+            }
+        }
+    }
+    ready.clear();
 }
 
 Cycle Fabric::State::at_dram(Cycle now, Cycle there, std::uint64_t offset, std::uint64_t bytes,
@@ -222,15 +312,24 @@ std::uint32_t Fabric::State::new_packet() {
 void Fabric::State::answer(Cycle now, const Packet& packet, Cycle done) {
     Cycle end = done + packet.way;
     if (!packet.write) {
-        end = port(packet.who, true).reserve(now, end, packet.bytes);
+        end = port(packet.who, true).reserve(now, end, on_wire(packet.bytes));
     }
-    Transfer& transfer = transfers[packet.transfer];
-    transfer.done = std::max(transfer.done, end);
+    const std::uint32_t source = source_of(packet.who, packet.write);
+    sources[source].answered(end);
+    if (sources[source].held() != 0) {
+        ready.push_back(source);
+    }
+    close(packet.transfer, end);
+}
+
+void Fabric::State::close(std::uint32_t number, Cycle done) {
+    Transfer& transfer = transfers[number];
+    transfer.done = std::max(transfer.done, done);
     if (--transfer.open == 0) {
         const Notify& notify = transfer.notify;
         events.schedule(transfer.done + transfer.after, notify.unit, notify.kind, notify.a,
                         notify.b);
-        free_transfers.push_back(packet.transfer);
+        free_transfers.push_back(number);
     }
 }
 
@@ -240,6 +339,7 @@ void Fabric::State::on_dram(Cycle now, std::uint64_t tag, Cycle done) {
     }
     if ((tag & kFillTag) == 0) {
         deliver(now, static_cast<std::uint32_t>(tag), done);
+        release(now);
         return;
     }
     // What comes passes through the slice, which keeps it and hands it on.
@@ -250,6 +350,7 @@ void Fabric::State::on_dram(Cycle now, std::uint64_t tag, Cycle done) {
     for (const std::uint32_t packet : llc.filled(fill)) {
         deliver(now, packet, stored);
     }
+    release(now);
 }
 
 void Fabric::State::deliver(Cycle now, std::uint32_t number, Cycle done) {
@@ -290,7 +391,9 @@ std::uint32_t Fabric::State::open_transfer(const Notify& notify, Cycle earliest,
 
 Cycle Fabric::State::single(const Requester& who, Cycle now, Cycle at, const Target& target,
                             std::uint64_t bytes, bool write, const Notify& notify, Cycle after) {
-    if (target.kind != TargetKind::kDram) {
+    const bool certain = target.kind != TargetKind::kDram &&
+                         !(target.memory() && sources[source_of(who, write)].must_hold());
+    if (certain) {
         return packet(who, now, at, target, bytes, write, 0) + after;
     }
     const std::uint32_t transfer = open_transfer(notify, now, after);

@@ -38,6 +38,21 @@ void print(std::ostream& out, const std::string& path, const Json& value) {
     }
 }
 
+/// Of a port's packets: what they waited for before they entered the NoC.
+Json entered(const Sources& sources, std::uint32_t port) {
+    Json out;
+    for (const bool write : {false, true}) {
+        const Source::Counters& from = sources[sources.number(port, write)].counters();
+        out[write ? "write" : "read"] = {{"packets", from.packets},
+                                         {"bytes", from.bytes},
+                                         {"credit_waits", from.credit_waits},
+                                         {"credit_wait_clocks", from.credit_wait_clocks},
+                                         {"shaping_waits", from.shaping_waits},
+                                         {"shaping_wait_clocks", from.shaping_wait_clocks}};
+    }
+    return out;
+}
+
 } // namespace
 
 void Device::write_statistics() {
@@ -82,6 +97,12 @@ void Device::write_statistics() {
         };
         root["noc"][links.name(link)] = {{"in", counted(Crossbars::Direction::kIntoGrid)},
                                          {"out", counted(Crossbars::Direction::kOutOfGrid)}};
+    }
+    const Sources& sources = fabric_.sources();
+    root["noc_sources"]["control"] = entered(sources, sources.control_port());
+    for (std::uint32_t pe = 0; pe < options_.config.pe_count(); ++pe) {
+        const std::uint32_t cols = options_.config.grid.cols;
+        root["noc_sources"][fmt::format("{}.{}", pe / cols, pe % cols)] = entered(sources, pe);
     }
     const LlcCounters& llc = fabric_.cache_counters();
     root["llc"] = {{"hits", llc.hits},

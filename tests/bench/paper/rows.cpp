@@ -150,6 +150,14 @@ std::vector<Row> rows() {
                        {"noc.row_link_bytes_per_clock=0", "noc.column_link_bytes_per_clock=0"}};
     const Switch half{"crossbars' links 64 B/clk",
                       {"noc.row_link_bytes_per_clock=64", "noc.column_link_bytes_per_clock=64"}};
+    const Switch no_header{"packets without headers", {"noc.header_bytes=0"}};
+    const Switch small{"packets of 128 B", {"noc.packet_bytes=128"}};
+    const Switch no_shaping{
+        "no shaping of sources",
+        {"noc.pe_shape_bytes_per_clock=0", "noc.engine_shape_bytes_per_clock=0"}};
+    const Switch no_credits{"sources without credits",
+                            {"noc.pe_credits=0", "noc.engine_credits=0"}};
+    const Switch few{"16 credits a PE", {"noc.pe_credits=16"}};
     const Switch encoding{"no 128b/130b blocks", {"pcie.block_encoding=false"}};
     const Switch headers{"no framing and headers", {"pcie.packet_overhead=false"}};
     const Switch boundary{"completions of 64 bytes", {"pcie.completion_bytes=64"}};
@@ -168,7 +176,8 @@ std::vector<Row> rows() {
          true,
          "% of peak",
          with(gemm, Product{2048, 2048, 2048, TALUS_DRV_LLS}),
-         {broadcast, narrow, slices, issue, sides, links, half}},
+         {broadcast, narrow, slices, issue, sides, links, half, no_header, small, no_shaping,
+          no_credits, few}},
         {"gemm_int8",
          "the same in dynamic INT8 with (de)quantisation",
          "1.6 x FP16",
@@ -192,7 +201,8 @@ std::vector<Row> rows() {
          true,
          "% of a pure stream",
          with(layer, Product{512, 2048, 26592, TALUS_DRV_DRAM}),
-         {broadcast, prefetch, cache, sides, links, half}},
+         {broadcast, prefetch, cache, sides, links, half, no_header, small, no_shaping, no_credits,
+          few}},
         {"fc_k2048",
          "FC 512x26592x2048 FP16, weights in DRAM, K = 2048",
          "> 95 % of DRAM bandwidth",

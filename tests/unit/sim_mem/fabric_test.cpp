@@ -344,7 +344,9 @@ TEST_F(FabricTest, AnEnginesTransferTakesItsBytesOverItsPort) {
     run();
     ASSERT_EQ(answers.times.size(), 1u);
     const Cycle clocks = answers.times[0];
-    const double expected = static_cast<double>(bytes) / config.noc.engine_port_bytes_per_clock;
+    const std::uint64_t headers = bytes / fabric.packet_bytes() * config.noc.header_bytes;
+    const double expected =
+        static_cast<double>(bytes + headers) / config.noc.engine_port_bytes_per_clock;
     EXPECT_NEAR(static_cast<double>(clocks), expected, 200.0);
     EXPECT_EQ(fabric.counters().sram_write_bytes, bytes);
 }

@@ -262,7 +262,8 @@ TEST_F(LlcRoad, AHitCostsWhatSramCosts) {
     const Cycle hit = move(0, false);
     const Cycle way = config.noc.traverse_clocks + config.noc.hop_clocks;
     EXPECT_EQ(hit, 2 * way + kLine / config.sram.slice_bytes_per_clock + config.sram.access_clocks +
-                       kLine / config.noc.pe_port_bytes_per_clock);
+                       (kLine + config.noc.header_bytes + config.noc.pe_port_bytes_per_clock - 1) /
+                           config.noc.pe_port_bytes_per_clock);
     EXPECT_GT(miss, hit + config.dram.controller_clocks);
     EXPECT_EQ(fabric.counters().dram_read_bytes, kLine);
 }

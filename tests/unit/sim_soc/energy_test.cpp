@@ -20,6 +20,7 @@ class EnergyTest : public testing::Test {
   protected:
     void build() {
         diagnostics.open("/dev/null");
+        config.noc.engine_credits = 0; // what is asked for counts at the call: no event is run
         fabric = std::make_unique<Fabric>(config, events);
         cores = std::make_unique<Cores>(config, events, *fabric, diagnostics);
         link = std::make_unique<PcieLink>(config);
