@@ -73,9 +73,10 @@ class FakeServer {
 /// Serialises a struct, and what follows it.
 template <typename T>
 FakeServer::Bytes wire(const T& value, const FakeServer::Bytes& tail = {}) {
-    FakeServer::Bytes bytes(sizeof value + tail.size());
+    FakeServer::Bytes bytes(sizeof value);
     std::memcpy(bytes.data(), &value, sizeof value);
-    std::copy(tail.begin(), tail.end(), bytes.begin() + sizeof value);
+    for (const std::byte byte : tail)
+        bytes.push_back(byte);
     return bytes;
 }
 
