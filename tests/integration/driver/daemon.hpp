@@ -22,17 +22,18 @@
 
 namespace talus::driver_sim {
 
-/// A talusd with a simulator of its own.
+/// A talusd, by default with a simulator of its own.
 class Daemon {
   public:
-    explicit Daemon(const std::vector<std::string>& arguments = {}) {
+    explicit Daemon(const std::vector<std::string>& arguments = {},
+                    const std::string& device = "sim") {
         char name[] = "/tmp/talusd-test-XXXXXX";
         if (mkdtemp(name) == nullptr)
             throw std::runtime_error("mkdtemp");
         folder_ = name;
         socket_ = folder_ + "/socket";
         device_ = "talusd:" + socket_;
-        std::vector<std::string> words{TALUS_TEST_TALUSD, "--socket", socket_, "--device", "sim"};
+        std::vector<std::string> words{TALUS_TEST_TALUSD, "--socket", socket_, "--device", device};
         words.insert(words.end(), arguments.begin(), arguments.end());
         std::vector<char*> argv;
         for (std::string& word : words)
@@ -72,7 +73,9 @@ class Daemon {
         waitpid(pid_, nullptr, 0);
         pid_ = -1;
     }
+    pid_t pid() const { return pid_; }
     const std::string& socket() const { return socket_; }
+    const std::string& device() const { return device_; }
     std::string log() const {
         std::ifstream file(folder_ + "/log");
         return {std::istreambuf_iterator<char>(file), {}};

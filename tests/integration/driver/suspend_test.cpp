@@ -1,6 +1,6 @@
 // Processes that are stopped for longer than anybody is waited for, and go on: nobody takes that
 // pause for a dead device. TALUS_TEST_PAUSE_SECONDS=60 for a minute of it.
-#include "sim_session.hpp"
+#include "daemon.hpp"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -163,46 +163,9 @@ TEST_P(Suspended, SimulatorAloneForLessThanItIsWaitedFor) {
 
 INSTANTIATE_TEST_SUITE_P(Clocks, Suspended, ::testing::Values("parked", "free"));
 
-/// talusd on a simulator of the test's.
-class Daemon {
-  public:
-    explicit Daemon(const SimProcess& sim) : socket_(sim.folder() + "/talusd.sock") {
-        std::array<int, 2> ends{};
-        if (pipe2(ends.data(), O_CLOEXEC) != 0)
-            throw std::runtime_error("pipe2");
-        pid_ = fork();
-        if (pid_ == 0) {
-            dup2(ends[1], STDOUT_FILENO);
-            execl(TALUS_TEST_TALUSD, TALUS_TEST_TALUSD, "--socket", socket_.c_str(), "--device",
-                  sim.socket().c_str(), nullptr);
-            _exit(127);
-        }
-        close(ends[1]);
-        char byte = 0;
-        while (read(ends[0], &byte, 1) == 1 && byte != '\n') {
-        }
-        close(ends[0]);
-        if (byte != '\n')
-            throw std::runtime_error("talusd did not start");
-    }
-    ~Daemon() {
-        kill(pid_, SIGTERM);
-        waitpid(pid_, nullptr, 0);
-    }
-    Daemon(const Daemon&) = delete;
-    Daemon& operator=(const Daemon&) = delete;
-
-    pid_t pid() const { return pid_; }
-    std::string device() const { return "talusd:" + socket_; }
-
-  private:
-    std::string socket_;
-    pid_t pid_ = -1;
-};
-
 TEST(SuspendedDaemon, Alone) {
     const SimProcess sim(false, {"--host-clock", "free"});
-    const Daemon daemon(sim);
+    const Daemon daemon({}, sim.socket());
     Client client(daemon.device());
     pause_and_go_on({daemon.pid()});
     EXPECT_EQ(client.finish(), "");
@@ -210,7 +173,7 @@ TEST(SuspendedDaemon, Alone) {
 
 TEST(SuspendedDaemon, ItsClientAlone) {
     const SimProcess sim(false, {"--host-clock", "free"});
-    const Daemon daemon(sim);
+    const Daemon daemon({}, sim.socket());
     Client client(daemon.device());
     Client beside(daemon.device());
     pause_and_go_on({client.pid()});
@@ -220,7 +183,7 @@ TEST(SuspendedDaemon, ItsClientAlone) {
 
 TEST(SuspendedDaemon, WithClientAndSimulator) {
     const SimProcess sim(false, {"--host-clock", "free"});
-    const Daemon daemon(sim);
+    const Daemon daemon({}, sim.socket());
     Client client(daemon.device());
     pause_and_go_on({sim.pid(), daemon.pid(), client.pid()});
     EXPECT_EQ(client.finish(), "");
