@@ -95,9 +95,10 @@ void Session::flush() {
 }
 
 Session::State Session::pump() {
-    if (twin_ && !twin_->pump()) {
-        if (hooks_.report)
-            hooks_.report("vfio-user: the twin socket has come to its end");
+    const auto twin = twin_ ? twin_->pump() : TwinSocket::State::kGoesOn;
+    if (twin != TwinSocket::State::kGoesOn) {
+        if (twin == TwinSocket::State::kNonsense && hooks_.report)
+            hooks_.report("vfio-user: what came by the twin socket is no reply; it is closed");
         memory_.channel().close();
         twin_.reset();
     }

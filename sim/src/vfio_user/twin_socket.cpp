@@ -23,7 +23,7 @@ std::unique_ptr<TwinSocket> TwinSocket::create(DmaChannel& replies, std::functio
 TwinSocket::TwinSocket(UniqueFd socket, DmaChannel& replies, std::function<void()> wake)
     : transport_(std::move(socket)), outbox_(transport_, std::move(wake)), replies_(replies) {}
 
-bool TwinSocket::pump() {
+TwinSocket::State TwinSocket::pump() {
     for (int i = 0; i < kReadsPerPump; ++i) {
         const bool in_header = header_bytes_ < sizeof header_;
         const auto buffer =
@@ -34,9 +34,9 @@ bool TwinSocket::pump() {
         bool fds_lost = false;
         switch (transport_.receive(buffer, bytes, fds, fds_lost)) {
         case Transport::Result::kWouldBlock:
-            return true;
+            return State::kGoesOn;
         case Transport::Result::kClosed:
-            return false;
+            return State::kClosed;
         case Transport::Result::kMoved:
             break;
         }
@@ -46,7 +46,7 @@ bool TwinSocket::pump() {
                 continue;
             if ((header_.flags & VFIO_USER_FLAG_TYPE_MASK) != VFIO_USER_FLAG_REPLY ||
                 header_.size < sizeof header_ || header_.size - sizeof header_ > kMaxPayload)
-                return false;
+                return State::kNonsense;
             payload_.resize(header_.size - sizeof header_);
             payload_bytes_ = 0;
         } else {
@@ -57,7 +57,7 @@ bool TwinSocket::pump() {
             replies_.on_reply(header_, payload_);
         }
     }
-    return true;
+    return State::kGoesOn;
 }
 
 } // namespace talus::sim::vfio_user

@@ -30,9 +30,10 @@ class TwinSocket {
     bool wants_write() const { return outbox_.pending_bytes() > 0; }
     int poll_fd() const { return transport_.poll_fd(); }
 
-    // Takes a bounded number of replies. False once the client has closed its end, or sent what is
-    // no reply: then nothing that follows can be told apart any more.
-    bool pump();
+    enum class State { kGoesOn, kClosed, kNonsense };
+    // Takes a bounded number of replies. kClosed: the client has closed its end. kNonsense: it sent
+    // what is no reply, and nothing that follows can be told apart any more.
+    State pump();
 
   private:
     TwinSocket(UniqueFd socket, DmaChannel& replies, std::function<void()> wake);
