@@ -88,7 +88,8 @@ void grid_vacate(struct grid* grid, uint8_t domain) {
     struct grid_set* set = &grid->domain[domain];
     for (uint8_t row = 0; row < grid->rows; ++row) {
         const uint64_t columns = set->word[row / 4u] >> 16 * (row % 4u) & 0xffffu;
-        for (uint8_t col = 0; col < grid->cols; ++col) {
+        /* Mostly none: the end of a controller visits all domains. */
+        for (uint8_t col = 0; columns >> col != 0; ++col) {
             uint8_t cols = 0;
             while ((columns >> (col + cols) & 1) != 0)
                 ++cols;
