@@ -21,6 +21,8 @@ class FaultHooks {
     virtual Cycle stuck_until(std::uint32_t pe, unsigned unit, Cycle now) = 0;
     /// How many of `packets` over the PCIe link arrive damaged and are replayed.
     virtual std::uint64_t replays(Cycle now, std::uint64_t packets) = 0;
+    /// An MSI-X message leaves the device. true: it never reaches the host.
+    virtual bool loses_msix(unsigned vector, Cycle now) = 0;
     /// Per cent by which the supply's droop slows the clock of the PEs' units at `now`: 0 to 99.
     virtual unsigned droop_percent(Cycle now) = 0;
 };

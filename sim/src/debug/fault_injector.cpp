@@ -9,6 +9,7 @@
 
 #include "talus/hw/address_map.h"
 #include "talus/hw/instructions.h"
+#include "talus/hw/pci.h"
 
 #include "packet.hpp"
 #include "soc/cores.hpp"
@@ -35,11 +36,10 @@ constexpr struct {
 constexpr struct {
     const char* name;
     InjectedFault::Kind kind;
-} kKinds[] = {{"flip", InjectedFault::Kind::kFlip},
-              {"dma-drop", InjectedFault::Kind::kDmaDrop},
-              {"stuck", InjectedFault::Kind::kStuck},
-              {"link", InjectedFault::Kind::kLink},
-              {"droop", InjectedFault::Kind::kDroop}};
+} kKinds[] = {
+    {"flip", InjectedFault::Kind::kFlip},          {"dma-drop", InjectedFault::Kind::kDmaDrop},
+    {"stuck", InjectedFault::Kind::kStuck},        {"link", InjectedFault::Kind::kLink},
+    {"msix-drop", InjectedFault::Kind::kMsixDrop}, {"droop", InjectedFault::Kind::kDroop}};
 
 [[noreturn]] void refuse(std::string_view text, const std::string& why) {
     throw std::invalid_argument(fmt::format("inject {}: {}", text, why));
@@ -82,7 +82,8 @@ InjectedFault parse_fault(std::string_view text, const Config& config) {
     const auto* found = std::find_if(std::begin(kKinds), std::end(kKinds),
                                      [&](const auto& entry) { return kind == entry.name; });
     if (found == std::end(kKinds)) {
-        refuse(text, fmt::format("\"{}\" is none of flip, dma-drop, stuck, link, droop", kind));
+        refuse(text, fmt::format("\"{}\" is none of flip, dma-drop, stuck, link, msix-drop, droop",
+                                 kind));
     }
     fault.kind = found->kind;
     bool has_pe = false;
@@ -95,6 +96,7 @@ InjectedFault parse_fault(std::string_view text, const Config& config) {
         if (key == "at") {
             fault.at = number(text, value);
         } else if (key == "pe" && fault.kind != InjectedFault::Kind::kLink &&
+                   fault.kind != InjectedFault::Kind::kMsixDrop &&
                    fault.kind != InjectedFault::Kind::kDroop) {
             std::string_view column = value;
             const std::uint64_t row = number(text, take_field(column, "."));
@@ -123,8 +125,16 @@ InjectedFault parse_fault(std::string_view text, const Config& config) {
             }
         } else if (key == "seed" && is_flip) {
             fault.seed = number(text, value);
-        } else if (key == "count" && (is_flip || fault.kind == InjectedFault::Kind::kDmaDrop)) {
+        } else if (key == "count" && (is_flip || fault.kind == InjectedFault::Kind::kDmaDrop ||
+                                      fault.kind == InjectedFault::Kind::kMsixDrop)) {
             fault.count = number(text, value);
+        } else if (key == "vector" && fault.kind == InjectedFault::Kind::kMsixDrop) {
+            fault.any_vector = false;
+            fault.vector = number(text, value);
+            if (fault.vector >= TALUS_MSIX_VECTORS) {
+                refuse(text,
+                       fmt::format("there are MSI-X vectors 0 to {}", TALUS_MSIX_VECTORS - 1));
+            }
         } else if (key == "dir" && fault.kind == InjectedFault::Kind::kDmaDrop &&
                    (value == "in" || value == "out")) {
             fault.any_direction = false;
@@ -136,7 +146,8 @@ InjectedFault parse_fault(std::string_view text, const Config& config) {
                     has_unit = true;
                 }
             }
-        } else if (key == "for" && !is_flip && fault.kind != InjectedFault::Kind::kDmaDrop) {
+        } else if (key == "for" && !is_flip && fault.kind != InjectedFault::Kind::kDmaDrop &&
+                   fault.kind != InjectedFault::Kind::kMsixDrop) {
             fault.duration = number(text, value);
         } else if (key == "every" && fault.kind == InjectedFault::Kind::kLink) {
             fault.every = number(text, value);
@@ -288,6 +299,18 @@ std::uint64_t FaultInjector::replays(Cycle now, std::uint64_t packets) {
         }
     }
     return damaged;
+}
+
+bool FaultInjector::loses_msix(unsigned vector, Cycle now) {
+    for (InjectedFault& fault : faults_) {
+        if (fault.kind == InjectedFault::Kind::kMsixDrop &&
+            (fault.any_vector || fault.vector == vector) && active(fault, now) &&
+            fault.done < fault.count) {
+            record(fault, now, fmt::format("MSI-X {} is lost", vector));
+            return true;
+        }
+    }
+    return false;
 }
 
 unsigned FaultInjector::droop_percent(Cycle now) {

@@ -14,6 +14,8 @@
 //     [:for=CLOCKS]               counted from the first command that it has (default: for ever)
 //   link                          PCIe packets are damaged and sent again
 //     [:every=N][:for=CLOCKS]     every Nth packet (default: all), from `at` on
+//   msix-drop[:vector=N]          interrupts (of one vector, or of any) that never reach the host
+//     [:count=N]                  so many (default: 1)
 //   droop[:percent=N]             the supply sags: the PEs' units lose N % of their clock (default:
 //   10)
 //     [:for=CLOCKS]               from `at` on
@@ -33,7 +35,7 @@
 namespace talus::sim::debug {
 
 struct InjectedFault {
-    enum class Kind : std::uint8_t { kFlip, kDmaDrop, kStuck, kLink, kDroop };
+    enum class Kind : std::uint8_t { kFlip, kDmaDrop, kStuck, kLink, kMsixDrop, kDroop };
     enum class Memory : std::uint8_t { kLocal, kControl, kLls, kDram };
 
     std::string text; ///< as given
@@ -50,6 +52,8 @@ struct InjectedFault {
     std::uint64_t count = 1;
     std::uint64_t seed = 0;
     std::uint64_t every = 1;
+    bool any_vector = true;
+    std::uint64_t vector = 0;
     unsigned percent = 10;
     Cycle at = 0;
     Cycle duration = kNever;
@@ -91,6 +95,7 @@ class FaultInjector final : public FaultHooks {
     bool drops_dma(std::uint32_t pe, bool out, Cycle now, std::uint64_t bytes) override;
     Cycle stuck_until(std::uint32_t pe, unsigned unit, Cycle now) override;
     std::uint64_t replays(Cycle now, std::uint64_t packets) override;
+    bool loses_msix(unsigned vector, Cycle now) override;
     unsigned droop_percent(Cycle now) override;
 
   private:

@@ -73,6 +73,11 @@ class PcieLink {
     Cycle read(Cycle now, std::uint64_t address, std::uint64_t bytes);
     /// A posted write issued at `now`: when its last byte is visible to the host.
     Cycle write(Cycle now, std::uint64_t address, std::uint64_t bytes);
+    /// An MSI-X message that leaves the device at `now`: whether the host gets it. Only an injected
+    /// fault loses one.
+    bool delivers_msix(unsigned vector, Cycle now) {
+        return faults_ == nullptr || !faults_->loses_msix(vector, now);
+    }
 
     /// For what is issued from now on.
     void set_sizes(const PcieSizes& sizes);

@@ -249,9 +249,13 @@ void QueueEngine::posted(Cycle now, unsigned qid) {
         return;
     }
     if (queue.irq_enable != 0 && queue.posting.empty()) {
-        host_->raise_msix(queue.vector);
+        const bool delivered = link_.delivers_msix(queue.vector, now);
+        if (delivered) {
+            host_->raise_msix(queue.vector);
+        }
         if (trace_ != nullptr) {
-            trace_->instant(tracks(qid).events, "MSI-X", now, {"vector", queue.vector});
+            trace_->instant(tracks(qid).events, delivered ? "MSI-X" : "MSI-X lost", now,
+                            {"vector", queue.vector});
         }
     }
 }

@@ -11,6 +11,9 @@ VFIO_TESTS = ["talus_vfio_test"]
 # Of simulators that the tests start themselves: faults that only a simulator can have.
 SIM_TESTS = {"talus_driver_sim_test": r"DriverSimFailure\.|HostClock\.RecoveryAbortsTheJobAlone"}
 EDU_TESTS = ["talus_edu_test"]
+# On a simulated device: case -> what its simulator does wrong, and what says so to the case.
+FAULTY = {"DeviceFault.LostInterruptsAreNoticedWithoutAReset":
+          (("--inject", "msix-drop:vector=1:count=20"), {"TALUS_TEST_LOST_INTERRUPTS": "1"})}
 
 
 @dataclasses.dataclass
@@ -20,6 +23,9 @@ class Case:
     arguments: list
     limit: int  # seconds of wall clock; generous, for it only ends what hangs
     files: dict = dataclasses.field(default_factory=dict)  # name in the folder that it runs in -> source
+    # A fault of the simulator that is this case's alone: more arguments of its talus-sim, and what tells the case.
+    simulator: tuple = ()
+    environment: dict = dataclasses.field(default_factory=dict)
 
 
 def tests_of(build, program, limit):
@@ -44,14 +50,17 @@ def model_case(name, source, model):
     return Case(name, "bin/talus-run", arguments, 300, files)
 
 
-def talus_cases(build, source, vfio):
-    """Cases for a Talus device; `vfio`: the kernel holds it."""
+def talus_cases(build, source, vfio, simulated):
+    """Cases for a Talus device; `vfio`: the kernel holds it; `simulated`: by talus-sim processes of the harness."""
     cases = [Case("smi.info", "bin/talus-smi", ["info", "--boot"], 120)]
     for program in DEVICE_TESTS + (VFIO_TESTS if vfio else []):
         cases += tests_of(build, program, 240)
     if not vfio:
         for program, wanted in SIM_TESTS.items():
             cases += [case for case in tests_of(build, program, 240) if re.match(wanted, case.name)]
+    for case in cases:
+        if simulated and case.name in FAULTY:
+            case.simulator, case.environment = FAULTY[case.name]
     cases += [model_case("run.dlrm", source, "model.onnx"),
               model_case("run.embedding-bag", source, "model_bag.onnx")]
     return cases

@@ -21,7 +21,7 @@ def run_case(case, build, folder, environment):
         process = subprocess.Popen([os.path.join(build, case.program)] + case.arguments, cwd=folder,
                                    stdin=subprocess.DEVNULL, stdout=output,
                                    stderr=subprocess.STDOUT, start_new_session=True,
-                                   env={**os.environ, **environment})
+                                   env={**os.environ, **environment, **case.environment})
         try:
             code = process.wait(case.limit)
         except subprocess.TimeoutExpired:
@@ -39,11 +39,12 @@ def run_on_simulator(cases, build, folder, on_result):
     generation = 0
     try:
         for case in cases:
-            if simulator is not None and simulator.worn():
+            if simulator is not None and (simulator.worn() or case.simulator != simulator.arguments):
                 simulator.stop()
             if simulator is None or not simulator.alive():
                 generation += 1
-                simulator = Simulator(build, os.path.join(folder, f"simulator-{generation}"))
+                simulator = Simulator(build, os.path.join(folder, f"simulator-{generation}"),
+                                      case.simulator)
             began = time.time()
             result = run_case(case, build, os.path.join(folder, case.name),
                               {"TALUS_DEVICE": simulator.socket})

@@ -75,6 +75,7 @@ class Guest:
     @staticmethod
     def _add_case(archive, folder, case):
         lines = [f"cp /hil/files/{case.name}/{name} ." for name in case.files]
+        lines += [f"export {name}={shlex.quote(value)}" for name, value in case.environment.items()]
         # The program takes the shell's place, so that the time limit kills it.
         lines.append("exec " + shlex.join(["/talus/" + case.program] + case.arguments))
         archive.data(f"{folder}/name", case.name.encode())
@@ -149,26 +150,30 @@ def qemu_command(source, downloads, guest_kernel, initramfs, folder, socket, acc
 
 
 def run_in_machine(cases, build, source, downloads, folder, on_result, with_talus):
-    """Boots, runs the cases, and boots again for what is left if the guest hangs or dies."""
-    remaining = list(cases)
+    """Boots, runs the cases, and boots again for what is left if the guest hangs or dies, and for cases whose
+    simulator is another."""
+    remaining = sorted(cases, key=lambda case: case.simulator)
     boot = 0
     while remaining:
         boot += 1
         boot_folder = os.path.join(folder, f"boot-{boot}")
         os.makedirs(boot_folder)
         guest = Guest(downloads, build, source, boot_folder)
+        arguments = remaining[0].simulator
+        together = [case for case in remaining if case.simulator == arguments]
         environment = f"export EDU_DEVICE={EDU_BDF}\n"
         if with_talus:
             environment += f"export TALUS_DEVICE={TALUS_BDF}\nHIL_BIND='{TALUS_BDF} {EDU_BDF}'\n"
         else:
             environment += f"HIL_BIND={EDU_BDF}\n"
-        initramfs = guest.initramfs(remaining, environment.encode())
-        simulator = Simulator(build, os.path.join(boot_folder, "simulator")) if with_talus else None
+        initramfs = guest.initramfs(together, environment.encode())
+        simulator = Simulator(build, os.path.join(boot_folder, "simulator"), arguments) \
+            if with_talus else None
         machine = Machine(qemu_command(source, downloads, guest.kernel, initramfs, boot_folder,
                                        simulator.socket if simulator else None), boot_folder)
         failed = {}
         try:
-            done = _follow(machine, remaining, folder, boot_folder, on_result, failed)
+            done = _follow(machine, together, folder, boot_folder, on_result, failed)
         finally:
             machine.stop()
             if simulator:

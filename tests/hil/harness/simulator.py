@@ -18,9 +18,10 @@ ENOUGH_CORES = 8
 
 
 class Simulator:
-    def __init__(self, build, folder):
+    def __init__(self, build, folder, arguments=()):
         os.makedirs(folder, exist_ok=True)
         self.folder = folder
+        self.arguments = arguments
         self.socket = os.path.join(folder, "socket")
         self.uart = os.path.join(folder, "uart.log")
         self.log = os.path.join(folder, "simulator.log")
@@ -33,7 +34,7 @@ class Simulator:
         self._process = subprocess.Popen(
             [os.path.join(build, "bin", "talus-sim"), "--socket", self.socket, "--uart", self.uart,
              "--log", self.log, "--verbose", "--sysfs", self.sysfs, "--trace", self.trace, "--trace-limit", str(TRACE_MIB),
-             "--crash-dir", self.crashes, *LINK],
+             "--crash-dir", self.crashes, *LINK, *arguments],
             stdout=subprocess.PIPE, stderr=self._stderr)
         self._await_readiness(60)
 

@@ -39,15 +39,19 @@ class Folder(unittest.TestCase):
 
 
 class Cases(Folder):
-    def run_case(self, text, limit=60, arguments=()):
+    def run_case(self, text, limit=60, arguments=(), **more):
         self.script(text)
-        case = Case("it", "program", list(arguments), limit)
+        case = Case("it", "program", list(arguments), limit, **more)
         return host.run_case(case, self.folder, self.path("work"), {"TALUS_DEVICE": "the-device"})
 
     def test_output_and_exit_code(self):
         result = self.run_case('echo "$TALUS_DEVICE $1"; exit 3\n', arguments=["argument"])
         self.assertEqual((result.code, result.output), (3, "the-device argument\n"))
         self.assertTrue(result.failed)
+
+    def test_environment(self):
+        result = self.run_case('echo "$TALUS_DEVICE $FAULT"\n', environment={"FAULT": "one"})
+        self.assertEqual(result.output, "the-device one\n")
 
     def test_hung_case_ends_with_its_children(self):
         began = time.monotonic()

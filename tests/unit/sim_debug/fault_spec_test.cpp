@@ -35,6 +35,10 @@ TEST(FaultSpec, TakesWhatTheHeaderDescribes) {
     EXPECT_TRUE(parse("dma-drop:pe=0.0:dir=out").out);
     EXPECT_EQ(parse("link:every=10").every, 10u);
     EXPECT_EQ(parse("link").duration, kNever);
+    EXPECT_TRUE(parse("msix-drop").any_vector);
+    EXPECT_EQ(parse("msix-drop:vector=63").vector, 63u);
+    EXPECT_FALSE(parse("msix-drop:vector=63").any_vector);
+    EXPECT_EQ(parse("msix-drop:count=3").count, 3u);
     EXPECT_EQ(parse("droop").percent, 10u);
     EXPECT_EQ(parse("droop:percent=99:for=7").duration, 7u);
 }
@@ -95,6 +99,10 @@ TEST(FaultSpec, SaysWhatIsWrong) {
         {"dma-drop:pe=0.0:dir=up", "does not belong"},
         {"link:pe=0.0", "does not belong"},
         {"link:every=0", "0 makes no sense"},
+        {"msix-drop:vector=64", "vectors 0 to 63"},
+        {"msix-drop:count=0", "0 makes no sense"},
+        {"msix-drop:for=100", "does not belong"},
+        {"msix-drop:pe=0.0", "does not belong"},
     };
     for (const auto& [text, said] : cases) {
         try {

@@ -88,6 +88,15 @@ TEST_F(Inject, AUnitThatIsStuckForAWhileCostsThatWhile) {
     EXPECT_TRUE(faults[0]["noticed"].empty());
 }
 
+TEST_F(Inject, LostInterruptsCostTheHostTimeAndTheDeviceNone) {
+    const Outcome plain = run({"msix-drop:vector=63"}); // of no queue
+    EXPECT_EQ(faults[0]["times"], 0);
+    const Outcome outcome = run({"msix-drop:vector=1:count=4"});
+    EXPECT_EQ(faults[0]["times"], 4);
+    EXPECT_EQ(faults[0]["injected"][0]["what"], "MSI-X 1 is lost");
+    EXPECT_EQ(outcome.completions, plain.completions);
+}
+
 TEST_F(Inject, LinkErrorsCostTimeAndNothingElse) {
     const Outcome plain = run({"link:at=0xffffffffffff"});
     EXPECT_EQ(faults[0]["times"], 0);

@@ -160,6 +160,7 @@ class DamageEvery final : public FaultHooks {
     bool drops_dma(std::uint32_t, bool, Cycle, std::uint64_t) override { return false; }
     Cycle stuck_until(std::uint32_t, unsigned, Cycle now) override { return now; }
     std::uint64_t replays(Cycle, std::uint64_t packets) override { return packets; }
+    bool loses_msix(unsigned, Cycle) override { return false; }
     unsigned droop_percent(Cycle) override { return 0; }
 };
 
