@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
 #include <stdexcept>
 #include <sys/socket.h>
 
@@ -93,9 +94,9 @@ std::vector<std::byte> MemoryTransport::take_output() {
     return std::exchange(output_, {});
 }
 
-size_t MemoryTransport::descriptors_sent() const {
+std::vector<UniqueFd> MemoryTransport::take_descriptors() {
     const std::lock_guard lock(mutex_);
-    return descriptors_sent_;
+    return std::exchange(descriptors_, {});
 }
 
 Transport::Result MemoryTransport::receive(std::span<std::byte> buffer, size_t& bytes,
@@ -119,7 +120,8 @@ Transport::Result MemoryTransport::send(std::span<const std::byte> data, std::sp
                                         size_t& bytes) {
     const std::lock_guard lock(mutex_);
     output_.insert(output_.end(), data.begin(), data.end());
-    descriptors_sent_ += fds.size();
+    for (const int fd : fds)
+        descriptors_.emplace_back(fcntl(fd, F_DUPFD_CLOEXEC, 0));
     bytes = data.size();
     return Result::kMoved;
 }

@@ -59,9 +59,9 @@ class MemoryTransport final : public Transport {
     // Descriptors belong to the first byte of `data`.
     void feed(std::span<const std::byte> data, std::vector<UniqueFd> fds = {});
     void close_input();
-    // Everything sent since the last call. Descriptors are counted, not kept.
+    // Everything sent since the last call, and duplicates of the descriptors that came along.
     std::vector<std::byte> take_output();
-    size_t descriptors_sent() const;
+    std::vector<UniqueFd> take_descriptors();
 
     Result receive(std::span<std::byte> buffer, size_t& bytes, std::vector<UniqueFd>& fds,
                    bool& fds_lost) override;
@@ -74,11 +74,11 @@ class MemoryTransport final : public Transport {
         size_t taken = 0;
         std::vector<UniqueFd> fds;
     };
-    mutable std::mutex mutex_;
+    std::mutex mutex_;
     std::deque<Chunk> input_;
     bool closed_ = false;
     std::vector<std::byte> output_;
-    size_t descriptors_sent_ = 0;
+    std::vector<UniqueFd> descriptors_;
 };
 
 } // namespace talus::sim::vfio_user
