@@ -1,8 +1,10 @@
 #include "syscalls.hpp"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -43,6 +45,27 @@ class Linux final : public Syscalls {
         return pointer == MAP_FAILED ? nullptr : pointer;
     }
     void unmap(void* pointer, std::size_t bytes) override { ::munmap(pointer, bytes); }
+
+    LockedMemory locked_memory() override {
+        LockedMemory locked;
+        // VFIO's containers count what they pin as locked, iommufd as pinned.
+        std::ifstream status("/proc/thread-self/status");
+        std::uint64_t capabilities = 0;
+        for (std::string word; status >> word;) {
+            std::uint64_t kib = 0;
+            if (word == "VmLck:" || word == "VmPin:") {
+                status >> kib;
+                locked.bytes += kib << 10;
+            } else if (word == "CapEff:") {
+                status >> std::hex >> capabilities >> std::dec;
+            }
+        }
+        rlimit limit{};
+        if ((capabilities >> CAP_IPC_LOCK & 1) == 0 && ::getrlimit(RLIMIT_MEMLOCK, &limit) == 0 &&
+            limit.rlim_cur != RLIM_INFINITY)
+            locked.limit = limit.rlim_cur;
+        return locked;
+    }
 
     std::optional<std::string> read_line(const std::string& path) override {
         std::ifstream file(path);

@@ -14,6 +14,12 @@
 
 namespace talus::driver {
 
+/// Memory that this process has locked, as what a device reaches is.
+struct LockedMemory {
+    std::uint64_t bytes = 0;            ///< locked or pinned now
+    std::optional<std::uint64_t> limit; ///< RLIMIT_MEMLOCK; none where no limit holds this process
+};
+
 /// Calls return what the system call returns, or -errno. Thread-safe.
 class Syscalls {
   public:
@@ -27,6 +33,8 @@ class Syscalls {
     /// Null where the kernel refuses. Shared, at any address.
     virtual void* map(int fd, std::size_t bytes, int protection, std::uint64_t offset) = 0;
     virtual void unmap(void* pointer, std::size_t bytes) = 0;
+    /// Of the calling thread, whose capabilities count.
+    virtual LockedMemory locked_memory() = 0;
 
     // sysfs and the record of bindings.
     virtual std::optional<std::string> read_line(const std::string& path) = 0;

@@ -3,7 +3,6 @@
 #include "error.hpp"
 
 #include <linux/vfio.h>
-#include <sys/resource.h>
 
 #include <fcntl.h>
 
@@ -64,17 +63,20 @@ std::string device_folder(const std::string& bdf) {
     return "/sys/bus/pci/devices/" + bdf;
 }
 
-Error map_error(const std::string& bdf, std::uint64_t bytes, int error) {
+Error map_error(Syscalls& calls, const std::string& bdf, std::uint64_t bytes, int error) {
     const std::string what =
         "device " + bdf + ": cannot map " + std::to_string(bytes) + " bytes of host memory for DMA";
     if (error == ENOMEM) {
-        rlimit limit{};
-        getrlimit(RLIMIT_MEMLOCK, &limit);
-        return Error(TALUS_DRV_OUT_OF_HOST_MEMORY,
-                     what + ": memory that a device reaches is locked, and the limit is " +
-                         (limit.rlim_cur == RLIM_INFINITY
-                              ? std::string("none, so memory itself ran out")
-                              : std::to_string(limit.rlim_cur) + " bytes (raise `ulimit -l`)"));
+        const LockedMemory locked = calls.locked_memory();
+        return Error(
+            TALUS_DRV_OUT_OF_HOST_MEMORY,
+            what + ": memory that a device reaches is locked, and " +
+                (locked.limit
+                     ? "this process may lock " + std::to_string(*locked.limit) + " bytes, " +
+                           std::to_string(locked.bytes) +
+                           " of which it has; raise the limit RLIMIT_MEMLOCK (`ulimit -l`, "
+                           "`memlock` in /etc/security/limits.conf, LimitMEMLOCK= of a service)"
+                     : std::string("no limit holds this process, so memory itself ran out")));
     }
     if (error == ENOSPC)
         return Error(TALUS_DRV_OUT_OF_HOST_MEMORY,
@@ -135,7 +137,7 @@ class ContainerIommu final : public VfioIommu {
         map.size = bytes;
         const int result = calls_.ioctl(container_.get(), VFIO_IOMMU_MAP_DMA, &map);
         if (result < 0)
-            throw map_error(bdf_, bytes, -result);
+            throw map_error(calls_, bdf_, bytes, -result);
     }
 
     void unmap(std::uint64_t iova, std::uint64_t bytes) override {
@@ -270,7 +272,7 @@ class IommufdIommu final : public VfioIommu {
         map.iova = iova;
         const int result = calls_.ioctl(iommu_.get(), abi::kIoasMap, &map);
         if (result < 0)
-            throw map_error(bdf_, bytes, -result);
+            throw map_error(calls_, bdf_, bytes, -result);
     }
 
     void unmap(std::uint64_t iova, std::uint64_t bytes) override {

@@ -1,10 +1,10 @@
 // Memory and queues that run out and come back, and a child of fork() that leaves the device alone.
+#include "limit.hpp"
 #include "session.hpp"
 
 #include "talus/hw/status.h"
 
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,24 +30,6 @@ std::uint64_t address_space() {
     file >> pages;
     return pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
-
-// A lower limit of this process for as long as it lives.
-class Limit {
-  public:
-    Limit(__rlimit_resource resource, std::uint64_t value) : resource_(resource) {
-        EXPECT_EQ(getrlimit(resource_, &before_), 0);
-        rlimit now = before_;
-        now.rlim_cur = value;
-        EXPECT_EQ(setrlimit(resource_, &now), 0);
-    }
-    ~Limit() { setrlimit(resource_, &before_); }
-    Limit(const Limit&) = delete;
-    Limit& operator=(const Limit&) = delete;
-
-  private:
-    __rlimit_resource resource_;
-    rlimit before_{};
-};
 
 void expect_error(talus_drv_status status, talus_drv_status expected, const char* part) {
     const std::string text = talus_drv_last_error();

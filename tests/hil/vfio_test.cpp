@@ -1,18 +1,24 @@
 // What only a function behind the kernel's vfio-pci has: resets of the bus and the function,
 // interrupts that the kernel counts, removal. TALUS_DEVICE names the function; needs root.
+#include "limit.hpp"
 #include "session.hpp"
 
 #include "binding.hpp"
 #include "discovery.hpp"
 #include "error.hpp"
+#include "memory.hpp"
 #include "vfio.hpp"
 
 #include "talus/hw/mailbox.h"
 #include "talus/hw/pci.h"
 #include "talus/hw/registers.h"
 
+#include <linux/capability.h>
 #include <linux/pci_regs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <fstream>
@@ -179,6 +185,58 @@ TEST_F(VfioDevice, UnboundAndBoundAgainItWorks) {
         << talus_drv_last_error();
     EXPECT_EQ(driver::bind_to_vfio(Syscalls::linux(), bdf_), "");
     Session session;
+    EXPECT_STATUS(session.run({nop()}).at(0), TALUS_OK);
+}
+
+/// Takes the right to lock as much memory as it likes from this thread.
+class WithoutLockCapability {
+  public:
+    WithoutLockCapability() {
+        EXPECT_EQ(syscall(SYS_capget, &header_, before_.data()), 0);
+        auto now = before_;
+        now[CAP_TO_INDEX(CAP_IPC_LOCK)].effective &= ~CAP_TO_MASK(CAP_IPC_LOCK);
+        EXPECT_EQ(syscall(SYS_capset, &header_, now.data()), 0);
+    }
+    ~WithoutLockCapability() { syscall(SYS_capset, &header_, before_.data()); }
+    WithoutLockCapability(const WithoutLockCapability&) = delete;
+    WithoutLockCapability& operator=(const WithoutLockCapability&) = delete;
+
+  private:
+    __user_cap_header_struct header_{_LINUX_CAPABILITY_VERSION_3, 0};
+    std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> before_{};
+};
+
+TEST_F(VfioDevice, TheLimitOfLockedMemoryIsExplained) {
+    const auto expect_explained = [](std::uint64_t limit, std::uint64_t asked) {
+        const std::string text = talus_drv_last_error();
+        for (const std::string& part :
+             {"may lock " + std::to_string(limit) + " bytes", std::string("RLIMIT_MEMLOCK"),
+              std::string("ulimit -l"), "cannot map " + std::to_string(asked) + " bytes"})
+            EXPECT_NE(text.find(part), std::string::npos) << text;
+    };
+    constexpr std::uint64_t kMiB = 1 << 20;
+    const WithoutLockCapability unprivileged;
+    {
+        // As a user has it by default: not even the rings' memory.
+        const Limit limit(RLIMIT_MEMLOCK, kMiB);
+        talus_drv_open_options options = TALUS_DRV_INIT(talus_drv_open_options);
+        options.device = device_under_test();
+        talus_drv_device* device = nullptr;
+        EXPECT_EQ(talus_drv_open(&options, &device), TALUS_DRV_OUT_OF_HOST_MEMORY);
+        expect_explained(kMiB, driver::DmaHeap::kArenaBytes);
+    }
+    Session session;
+    const std::uint64_t enough = Syscalls::linux().locked_memory().bytes + kMiB;
+    EXPECT_GT(enough, driver::DmaHeap::kArenaBytes);
+    talus_drv_host_buffer buffer{};
+    {
+        const Limit limit(RLIMIT_MEMLOCK, enough);
+        EXPECT_EQ(talus_drv_host_alloc(session.device, 80 * kMiB, 0, &buffer),
+                  TALUS_DRV_OUT_OF_HOST_MEMORY);
+        expect_explained(enough, 80 * kMiB);
+        EXPECT_STATUS(session.run({nop()}).at(0), TALUS_OK);
+    }
+    EXPECT_DRV_OK(talus_drv_host_alloc(session.device, 80 * kMiB, 0, &buffer));
     EXPECT_STATUS(session.run({nop()}).at(0), TALUS_OK);
 }
 

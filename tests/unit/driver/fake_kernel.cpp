@@ -130,18 +130,36 @@ int FakeKernel::container_ioctl(unsigned long request, void* argument) {
         const auto map = get<vfio_iommu_type1_dma_map>(argument);
         if ((map.iova | map.size | map.vaddr) % 4096 != 0)
             return -EINVAL;
-        return mappings.emplace(map.iova, Mapping{map.size, map.vaddr}).second ? 0 : -EEXIST;
+        return map_dma(map.iova, {map.size, map.vaddr});
     }
     if (request == VFIO_IOMMU_UNMAP_DMA) {
         auto unmap = get<vfio_iommu_type1_dma_unmap>(argument);
         const auto found = mappings.find(unmap.iova);
         unmap.size = found != mappings.end() && found->second.bytes == unmap.size ? unmap.size : 0;
         if (unmap.size != 0)
-            mappings.erase(found);
+            unmap_dma(unmap.iova);
         std::memcpy(argument, &unmap, sizeof unmap);
         return 0;
     }
     return -ENOTTY;
+}
+
+int FakeKernel::map_dma(std::uint64_t iova, Mapping mapping) {
+    if (locked.limit && locked.bytes + mapping.bytes > *locked.limit)
+        return -ENOMEM;
+    if (!mappings.emplace(iova, mapping).second)
+        return -EEXIST;
+    locked.bytes += mapping.bytes;
+    return 0;
+}
+
+bool FakeKernel::unmap_dma(std::uint64_t iova) {
+    const auto found = mappings.find(iova);
+    if (found == mappings.end())
+        return false;
+    locked.bytes -= found->second.bytes;
+    mappings.erase(found);
+    return true;
 }
 
 // linux/iommufd.h: every struct starts with its size; ids are u32.
@@ -166,12 +184,11 @@ int FakeKernel::iommufd_ioctl(unsigned long request, void* argument) {
         if (get<std::uint32_t>(bytes) != 40 || get<std::uint32_t>(bytes + 4) != 7 ||
             get<std::uint32_t>(bytes + 8) != 42 || !attached_)
             return -EINVAL;
-        mappings.emplace(get<std::uint64_t>(bytes + 32),
-                         Mapping{get<std::uint64_t>(bytes + 24), get<std::uint64_t>(bytes + 16)});
-        return 0;
+        return map_dma(get<std::uint64_t>(bytes + 32),
+                       {get<std::uint64_t>(bytes + 24), get<std::uint64_t>(bytes + 16)});
     }
     case 0x86: // IOMMU_IOAS_UNMAP
-        return mappings.erase(get<std::uint64_t>(bytes + 8)) == 1 ? 0 : -ENOENT;
+        return unmap_dma(get<std::uint64_t>(bytes + 8)) ? 0 : -ENOENT;
     default:
         return -ENOTTY;
     }

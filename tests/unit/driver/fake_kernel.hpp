@@ -23,6 +23,7 @@ class FakeKernel final : public Syscalls {
     std::map<unsigned long, int> ioctl_results; ///< request -> result instead of doing it
     bool viable = true;
     bool has_iommufd = false;
+    LockedMemory locked; ///< its limit holds what is mapped for DMA
     std::uint32_t msix_vectors = 64, msi_vectors = 1;
     std::uint32_t free_vectors = 2048; ///< of the host
     bool gone = false;                 ///< everything reads all ones
@@ -65,6 +66,7 @@ class FakeKernel final : public Syscalls {
     ssize_t pwrite(int fd, const void* from, std::size_t bytes, std::uint64_t offset) override;
     void* map(int fd, std::size_t bytes, int protection, std::uint64_t offset) override;
     void unmap(void* pointer, std::size_t bytes) override;
+    LockedMemory locked_memory() override { return locked; }
     std::optional<std::string> read_line(const std::string& path) override;
     int write_text(const std::string& path, const std::string& text) override;
     int remove(const std::string& path) override;
@@ -83,6 +85,8 @@ class FakeKernel final : public Syscalls {
     int set_irq(void* argument);
     std::byte* at(std::uint64_t offset, std::size_t bytes, std::uint32_t& region);
     int give_fd();
+    int map_dma(std::uint64_t iova, Mapping mapping);
+    bool unmap_dma(std::uint64_t iova);
 
     bool container_set_ = false, iommu_set_ = false, bound_ = false, attached_ = false;
     std::map<int, std::string> paths_;

@@ -196,7 +196,7 @@ TEST_F(Vfio, RefusedMappingsSayWhichLimitWasMet) {
     kernel_.ioctl_results[VFIO_IOMMU_MAP_DMA] = -ENOMEM;
     const auto [status, text] = failure([&] { transport->dma_map(1ull << 32, 4096, memory, -1); });
     EXPECT_EQ(status, TALUS_DRV_OUT_OF_HOST_MEMORY);
-    EXPECT_NE(text.find("locked"), std::string::npos) << text;
+    EXPECT_NE(text.find("no limit holds this process"), std::string::npos) << text;
     kernel_.ioctl_results[VFIO_IOMMU_MAP_DMA] = -ENOSPC;
     EXPECT_EQ(failure([&] { transport->dma_map(1ull << 32, 4096, memory, -1); }).first,
               TALUS_DRV_OUT_OF_HOST_MEMORY);
@@ -204,6 +204,24 @@ TEST_F(Vfio, RefusedMappingsSayWhichLimitWasMet) {
     // The kernel reports what it unmapped; less than was asked for is a defect of ours.
     transport->dma_map(1ull << 32, 4096, memory, -1);
     EXPECT_EQ(failure([&] { transport->dma_unmap(1ull << 32, 8192); }).first, TALUS_DRV_INTERNAL);
+}
+
+// Which limit, how much was asked for, how much is taken, and how to raise it.
+TEST_F(Vfio, TheLimitOfLockedMemoryIsExplained) {
+    for (const bool iommufd : {false, true}) {
+        kernel_.has_iommufd = iommufd;
+        kernel_.locked = {5000, 12345};
+        const auto transport = open();
+        alignas(4096) static std::byte memory[8192];
+        transport->dma_map(1ull << 32, 4096, memory, -1);
+        const auto [status, text] =
+            failure([&] { transport->dma_map(2ull << 32, 8192, memory, -1); });
+        EXPECT_EQ(status, TALUS_DRV_OUT_OF_HOST_MEMORY);
+        for (const char* part : {"0000:03:00.0", "cannot map 8192 bytes", "may lock 12345 bytes",
+                                 "9096 of which", "RLIMIT_MEMLOCK", "ulimit -l", "LimitMEMLOCK="})
+            EXPECT_NE(text.find(part), std::string::npos) << text;
+        kernel_.mappings.clear();
+    }
 }
 
 TEST_F(Vfio, VectorsAreEnabledAtOnceAndChangedOneByOne) {
