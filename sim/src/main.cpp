@@ -51,6 +51,7 @@ struct Arguments {
     std::string uart;
     std::vector<std::string> symbols;
     std::vector<std::string> capabilities;
+    unsigned dma_timeout_ms = 5000;
     std::uint64_t serial = 0x7a15000000000001ull; ///< of the first card; the next have the next
     unsigned devices = 1;
     std::string host_clock = "parked";
@@ -121,6 +122,7 @@ class Card {
           device_(device_options(arguments, number), diagnostics_), function_(device_, [&] {
               PciFunction::Options options;
               options.identity.serial_number = serial_;
+              options.completion_timeout = std::chrono::milliseconds(arguments.dma_timeout_ms);
               return options;
           }()) {
         device_.on_internal_error([this, wake] {
@@ -346,6 +348,10 @@ int main(int argc, char** argv) {
     app.add_option("--cap", arguments.capabilities,
                    "shadow=on|off: offer shadow doorbells (default on)")
         ->check(CLI::IsMember({"shadow=on", "shadow=off"}));
+    app.add_option("--dma-timeout-ms", arguments.dma_timeout_ms,
+                   "How long a client that shares no memory may take to answer a request for its "
+                   "data; not counted is while it is stopped (default 5000)")
+        ->check(CLI::Range(1u, 86'400'000u));
     app.add_option("--serial", arguments.serial,
                    "Card serial number, 64 bits; of several cards, the first one's");
     app.add_option(

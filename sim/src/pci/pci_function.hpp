@@ -41,7 +41,7 @@ class PciFunction final : public vfio_user::Device, public HostPort {
   public:
     struct Options {
         ConfigSpaceIdentity identity;
-        // How long a DMA by message waits for the client (completion time-out).
+        // How long a DMA by message waits for a client that is not stopped (completion time-out).
         std::chrono::milliseconds completion_timeout = std::chrono::seconds(5);
     };
 

@@ -1,5 +1,6 @@
 #include "dma_channel.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 namespace talus::sim::vfio_user {
@@ -17,6 +18,8 @@ struct DmaChannel::Request {
 namespace {
 
 constexpr size_t kMaxPending = 32768;
+// Of the wait for a reply: a slice in which somebody was stopped counts as nothing, or as one.
+constexpr std::chrono::milliseconds kSlice{100};
 
 DmaStatus check_reply(const DmaChannel::Request& request, const vfio_user_header& header,
                       std::span<const std::byte> payload) {
@@ -40,9 +43,10 @@ DmaStatus check_reply(const DmaChannel::Request& request, const vfio_user_header
 
 } // namespace
 
-void DmaChannel::open(Send send, size_t max_transfer) {
+void DmaChannel::open(Send send, size_t max_transfer, Stopped stopped) {
     const std::lock_guard lock(mutex_);
     send_ = std::move(send);
+    stopped_ = std::move(stopped);
     max_transfer_ = max_transfer;
 }
 
@@ -50,6 +54,7 @@ void DmaChannel::close() {
     {
         const std::lock_guard lock(mutex_);
         send_ = nullptr; // first: what begins from here on fails
+        stopped_ = nullptr;
     }
     cancel(0, 0, DmaStatus::kDisconnected);
 }
@@ -108,7 +113,14 @@ DmaChannel::Handle DmaChannel::begin(uint16_t command, uint64_t iova, const void
 DmaStatus DmaChannel::finish(const Handle& request, void* destination,
                              std::chrono::milliseconds limit) {
     std::unique_lock lock(mutex_);
-    if (!changed_.wait_for(lock, limit, [&] { return request->done; })) {
+    std::chrono::milliseconds left = limit;
+    const auto answered = [&] { return request->done; };
+    while (!changed_.wait_for(lock, std::min(left, kSlice), answered)) {
+        if (stopped_ && stopped_())
+            continue;
+        left -= std::min(left, kSlice);
+        if (left.count() > 0)
+            continue;
         // The id stays taken until the late reply comes or the client goes: were it used again,
         // that reply would answer the wrong request.
         request->status = DmaStatus::kTimeout;

@@ -29,8 +29,12 @@ class DmaChannel {
     struct Request; // one message under way
     using Handle = std::shared_ptr<Request>;
 
-    // Connects to a client that accepts at most `max_transfer` bytes per message.
-    void open(Send send, size_t max_transfer);
+    // Whether the client is stopped, and so can't answer. Called with the channel locked.
+    using Stopped = std::function<bool()>;
+
+    // Connects to a client that accepts at most `max_transfer` bytes per message. Without `stopped`
+    // it never is.
+    void open(Send send, size_t max_transfer, Stopped stopped = {});
     // Ends every request with kDisconnected; none begins until the next open().
     void close();
     bool is_open() const;
@@ -41,7 +45,8 @@ class DmaChannel {
     Handle begin_read(uint64_t iova, size_t length);
     Handle begin_write(uint64_t iova, const void* source, size_t length);
     // Blocks until the reply, a cancellation or the time limit. For reads, `destination` receives
-    // the data on kOk and stays untouched otherwise.
+    // the data on kOk and stays untouched otherwise. The limit is of time in which the client could
+    // have answered: neither its own pauses count nor those of this process.
     DmaStatus finish(const Handle& request, void* destination, std::chrono::milliseconds limit);
 
     // Ends requests that touch [iova, iova+size) (size 0 = all) with `status`; their replies,
@@ -57,6 +62,7 @@ class DmaChannel {
     mutable std::mutex mutex_;
     std::condition_variable changed_;
     Send send_;
+    Stopped stopped_;
     size_t max_transfer_ = VFIO_USER_DEFAULT_MAX_DATA_XFER_SIZE;
     uint16_t next_id_ = 0;
     std::unordered_map<uint16_t, Handle> pending_;

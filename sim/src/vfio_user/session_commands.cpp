@@ -109,7 +109,8 @@ int Session::version(const Message& message, Reply& reply) {
             return twin_ ? twin_->send(header, payload) : outbox_.send(header, payload);
         },
         static_cast<size_t>(
-            std::min<uint64_t>(client->max_data_transfer, ClientMemory::kPieceBytes)));
+            std::min<uint64_t>(client->max_data_transfer, ClientMemory::kPieceBytes)),
+        [this] { return transport_.peer_stopped(); });
     device_.client_arrived();
     return 0;
 }

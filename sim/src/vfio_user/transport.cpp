@@ -5,7 +5,9 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <fstream>
 #include <stdexcept>
+#include <string>
 #include <sys/socket.h>
 
 namespace talus::sim::vfio_user {
@@ -76,6 +78,20 @@ Transport::Result SocketTransport::send(std::span<const std::byte> data, std::sp
     if (sent < 0)
         return errno == EAGAIN || errno == EWOULDBLOCK ? Result::kWouldBlock : Result::kClosed;
     return Result::kMoved;
+}
+
+bool SocketTransport::peer_stopped() const {
+    ucred peer = {};
+    socklen_t length = sizeof peer;
+    if (getsockopt(socket_.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || peer.pid <= 0)
+        return false;
+    std::ifstream file("/proc/" + std::to_string(peer.pid) + "/stat");
+    std::string text;
+    std::getline(file, text);
+    // "pid (name) state …"; the name may hold anything.
+    const size_t name_end = text.rfind(") ");
+    const char state = name_end == std::string::npos ? '?' : text[name_end + 2];
+    return state == 'T' || state == 't';
 }
 
 void MemoryTransport::feed(std::span<const std::byte> data, std::vector<UniqueFd> fds) {

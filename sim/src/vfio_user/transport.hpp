@@ -36,6 +36,10 @@ class Transport {
 
     // To poll() for POLLIN and POLLOUT; -1 = always ready.
     virtual int poll_fd() const = 0;
+
+    // Whether the process at the other end is stopped (SIGSTOP, a debugger), so that nobody should
+    // take its silence for an end. Any thread. False where that can't be told.
+    virtual bool peer_stopped() const { return false; }
 };
 
 // A connected UNIX stream socket.
@@ -47,6 +51,8 @@ class SocketTransport final : public Transport {
                    bool& fds_lost) override;
     Result send(std::span<const std::byte> data, std::span<const int> fds, size_t& bytes) override;
     int poll_fd() const override { return socket_.get(); }
+    // The process that connected, or made the pair of sockets, if this one can see it.
+    bool peer_stopped() const override;
 
   private:
     UniqueFd socket_;

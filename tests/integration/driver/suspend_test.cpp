@@ -37,7 +37,7 @@ void stop(pid_t pid) {
 /// while, so that it is in flight most of the time.
 class Client {
   public:
-    explicit Client(const std::string& device) {
+    explicit Client(const std::string& device, std::uint32_t flags = 0) {
         std::array<int, 2> in{};
         std::array<int, 2> out{};
         if (pipe2(in.data(), O_CLOEXEC) != 0 || pipe2(out.data(), O_CLOEXEC) != 0)
@@ -52,7 +52,7 @@ class Client {
             fcntl(in[0], F_SETFL, O_NONBLOCK);
             std::string problem;
             try {
-                problem = work(device, in[0], out[1]);
+                problem = work(device, flags, in[0], out[1]);
             } catch (const std::exception& error) {
                 problem = error.what();
             }
@@ -92,22 +92,29 @@ class Client {
     }
 
   private:
-    static std::string work(const std::string& device, int input, int output) {
+    static constexpr std::uint64_t kBytes = 1 << 20;
+
+    static std::string work(const std::string& device, std::uint32_t flags, int input,
+                            int output) {
         talus_drv_open_options options = TALUS_DRV_INIT(talus_drv_open_options);
         options.device = device.c_str();
+        options.flags = flags;
         Session session(options);
+        const talus_drv_host_buffer host = session.host(kBytes);
+        const std::uint64_t dram = session.memory(TALUS_DRV_DRAM, kBytes);
         const std::uint64_t returns = session.load(kernel_that_returns());
         const std::uint64_t loops = session.load(kernel_that_loops());
         char byte = '\n';
         for (std::uint64_t round = 0;; ++round) {
-            const std::vector<talus_drv_command> batch{nop(3 * round), launch(returns, 1, 1),
-                                                       launch(loops, 1, 1, 20'000)};
+            const std::vector<talus_drv_command> batch{
+                nop(3 * round), copy(TALUS_DRV_COPY_H2D, host.iova, dram, kBytes),
+                launch(returns, 1, 1), launch(loops, 1, 1, 20'000)};
             std::vector<talus_drv_completion> done;
-            if (session.submit(batch) != TALUS_DRV_OK || session.wait(3, done) != TALUS_DRV_OK)
+            if (session.submit(batch) != TALUS_DRV_OK || session.wait(4, done) != TALUS_DRV_OK)
                 return "round " + std::to_string(round) + ": " + talus_drv_last_error();
-            if (done.size() != 3 || done[0].user_data != 3 * round ||
-                done[1].device_status != TALUS_OK ||
-                TALUS_STATUS_BASE(done[2].device_status) != TALUS_KERNEL_TIMEOUT)
+            if (done.size() != 4 || done[0].user_data != 3 * round ||
+                done[1].device_status != TALUS_OK || done[2].device_status != TALUS_OK ||
+                TALUS_STATUS_BASE(done[3].device_status) != TALUS_KERNEL_TIMEOUT)
                 return "round " + std::to_string(round) + " has other completions";
             if (round == 0)
                 [[maybe_unused]] const ssize_t told = write(output, &byte, 1);
@@ -144,6 +151,15 @@ TEST_P(Suspended, ClientAlone) {
     EXPECT_EQ(client.finish(), "");
 }
 
+// What the device asks of it meanwhile is answered when it goes on: the pause is above the 5 s
+// within which a client has to answer.
+TEST_P(Suspended, ClientThatServesDmaByMessage) {
+    const SimProcess sim(false, {"--host-clock", GetParam()});
+    Client client(sim.socket(), TALUS_DRV_OPEN_DMA_BY_MESSAGE);
+    pause_and_go_on({client.pid()});
+    EXPECT_EQ(client.finish(), "");
+}
+
 // The client goes on first, and finds a device whose clock stands where it stood.
 TEST_P(Suspended, ClientAndSimulator) {
     const SimProcess sim(false, {"--host-clock", GetParam()});
@@ -158,6 +174,14 @@ TEST_P(Suspended, SimulatorAloneForLessThanItIsWaitedFor) {
     stop(sim.pid());
     std::this_thread::sleep_for(2s);
     kill(sim.pid(), SIGCONT);
+    EXPECT_EQ(client.finish(), "");
+}
+
+// Nor does the simulator take its own pause for the client's silence.
+TEST(SuspendedByMessage, ClientAndSimulator) {
+    const SimProcess sim;
+    Client client(sim.socket(), TALUS_DRV_OPEN_DMA_BY_MESSAGE);
+    pause_and_go_on({client.pid(), sim.pid()});
     EXPECT_EQ(client.finish(), "");
 }
 

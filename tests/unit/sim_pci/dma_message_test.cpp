@@ -1,4 +1,5 @@
 // DMA to memory without a file descriptor: VFIO_USER_DMA_READ and VFIO_USER_DMA_WRITE.
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <future>
@@ -227,6 +228,31 @@ TEST_F(DmaMessagesImpatient, AnUnansweredAccessTimesOut) {
     reply(second, Bytes().u64(kBase).u64(4).u32(6));
     EXPECT_EQ(again.get(), DmaStatus::kOk);
     EXPECT_EQ(value, 6u);
+}
+
+// What a client that is stopped does not answer is not late.
+TEST(DmaChannel, WaitsForAClientThatIsStopped) {
+    vfio_user::DmaChannel channel;
+    std::atomic<bool> stopped{true};
+    channel.open([](const vfio_user_header&, std::span<const std::byte>) { return true; }, 4096,
+                 [&] { return stopped.load(); });
+    uint32_t value = 0;
+    const auto request = channel.begin_read(kBase, sizeof value);
+    auto read = std::async(std::launch::async, [&] {
+        return channel.finish(request, &value, std::chrono::milliseconds(50));
+    });
+    EXPECT_EQ(read.wait_for(std::chrono::milliseconds(300)), std::future_status::timeout);
+    stopped = false;
+    EXPECT_EQ(read.get(), DmaStatus::kTimeout);
+
+    stopped = true; // and one that never goes on is waited for until its connection ends
+    const auto another = channel.begin_read(kBase, sizeof value);
+    read = std::async(std::launch::async, [&] {
+        return channel.finish(another, &value, std::chrono::milliseconds(50));
+    });
+    EXPECT_EQ(read.wait_for(std::chrono::milliseconds(300)), std::future_status::timeout);
+    channel.close();
+    EXPECT_EQ(read.get(), DmaStatus::kDisconnected);
 }
 
 } // namespace
