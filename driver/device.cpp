@@ -623,7 +623,9 @@ IoQueue* Device::create_queue(std::uint32_t entries, WaitBy wait_by) {
             qid = daemon_->reserve_queue();
         while (daemon_ == nullptr && taken(qid))
             ++qid;
-        if (qid >= std::min(identity_.max_queues, TALUS_MAX_QUEUES))
+        // Of talusd's numbers any may be this client's.
+        const std::uint32_t end = daemon_ != nullptr ? TALUS_MAX_QUEUES : identity_.max_queues;
+        if (qid >= std::min(end, TALUS_MAX_QUEUES))
             throw Error(TALUS_DRV_BUSY, "device " + name_ + ": every queue is in use");
         auto queue = std::make_unique<IoQueue>(*this, qid, entries, wait_by);
         queue->create();

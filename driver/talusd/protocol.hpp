@@ -18,7 +18,8 @@ constexpr std::size_t kMaxData = 4096;
 
 enum class Op : std::uint32_t {
     /// words: magic, version, contract hash. Must come first (or kClients). Reply: words: kHello*
-    /// below; data: talus_identify, then the device's name; descriptor: the shadow page's memfd.
+    /// below; data: talus_identify (its max_queues is the client's share), then the device's name;
+    /// descriptor: the shadow page's memfd.
     kHello = 1,
     kReserve,  ///< reply: words[0] = the number of a queue that is to be created
     kAdmin,    ///< sqe, filtered and confined to the client. CREATE_QUEUE: reply has the queue's

@@ -304,7 +304,10 @@ Session::Answer Session::hello(const Request& request) {
     answer.reply.words[kHelloIovaBegin] = iovas_;
     answer.reply.words[kHelloIovaEnd] = iovas_ + Server::kIovaBytes;
     answer.reply.words[kHelloPinsMemory] = server_.device().transport().pins_memory();
-    answer.data = copy_of(server_.device().identity());
+    talus_identify identity = server_.device().identity();
+    identity.max_queues = static_cast<std::uint32_t>(std::min<std::uint64_t>(
+        identity.max_queues, std::uint64_t{server_.options().queues_per_client} + 1));
+    answer.data = copy_of(identity);
     answer.descriptor = UniqueFd(fcntl(shadow_file_.get(), F_DUPFD_CLOEXEC, 0));
     return answer;
 }

@@ -50,7 +50,8 @@ TEST(DeviceLimits, QueuesRunOutAndComeBack) {
         queues.push_back(queue);
         ASSERT_LE(queues.size(), info.max_queues);
     }
-    expect_error(status, TALUS_DRV_BUSY, "every queue is in use");
+    expect_error(status, TALUS_DRV_BUSY,
+                 behind_talusd() ? "a client has at most" : "every queue is in use");
     EXPECT_EQ(queues.size() + 1, info.max_queues); // the session has one
     // The others work, and one that is given back can be had again.
     const talus_drv_command command = nop(7);
@@ -71,6 +72,8 @@ TEST(DeviceLimits, QueuesRunOutAndComeBack) {
 }
 
 TEST(DeviceLimits, DeviceMemoryRunsOutAndComesBack) {
+    if (behind_talusd())
+        GTEST_SKIP() << "talusd zeroes what is freed: in a simulator tens of GiB of host memory";
     Session session;
     const talus_drv_host_buffer host = session.host(4096);
     for (const talus_drv_memory kind : {TALUS_DRV_DRAM, TALUS_DRV_LLS}) {

@@ -62,6 +62,10 @@ const char* device_under_test() {
     return name == nullptr || *name == '\0' ? "sim" : name;
 }
 
+bool behind_talusd() {
+    return std::string(device_under_test()).starts_with("talusd");
+}
+
 Session::Session(const talus_drv_open_options& options) {
     start(options);
 }

@@ -40,6 +40,8 @@ void report_fault(const std::string& fault, const std::string& injected, const s
 
 /// What TALUS_DEVICE names; without it a simulator that the driver starts.
 const char* device_under_test();
+/// It is talusd's, and so is what concerns the card as a whole.
+bool behind_talusd();
 
 /// An open device with one queue; by default device_under_test().
 class Session {

@@ -5,6 +5,8 @@ import os
 import re
 import subprocess
 
+from simulator import FREE_CLOCK
+
 # GoogleTest programs of the build tree. {device} = a Talus device; {edu} = QEMU's teaching device.
 DEVICE_TESTS = ["talus_device_test"]
 VFIO_TESTS = ["talus_vfio_test"]
@@ -13,7 +15,10 @@ SIM_TESTS = {"talus_driver_sim_test": r"DriverSimFailure\.|HostClock\.RecoveryAb
 EDU_TESTS = ["talus_edu_test"]
 # On a simulated device: case -> what its simulator does wrong, and what says so to the case.
 FAULTY = {"DeviceFault.LostInterruptsAreNoticedWithoutAReset":
-          (("--inject", "msix-drop:vector=1:count=20"), {"TALUS_TEST_LOST_INTERRUPTS": "1"})}
+          (("--inject", "msix-drop:vector={queue}:count=20"), {"TALUS_TEST_LOST_INTERRUPTS": "1"})}
+
+# What a virtual machine repeats through talusd, which then owns a function behind vfio-pci.
+THROUGH_TALUSD = r"Device\.Roads\..*\.Shadow|DeviceFault\.(KilledClient|RecoveryEnds)|DeviceLimits\."
 
 
 @dataclasses.dataclass
@@ -26,6 +31,7 @@ class Case:
     # A fault of the simulator that is this case's alone: more arguments of its talus-sim, and what tells the case.
     simulator: tuple = ()
     environment: dict = dataclasses.field(default_factory=dict)
+    daemon: bool = False  # in a virtual machine: as a client of a talusd that owns the function meanwhile
 
 
 def tests_of(build, program, limit):
@@ -50,19 +56,25 @@ def model_case(name, source, model):
     return Case(name, "bin/talus-run", arguments, 300, files)
 
 
-def talus_cases(build, source, vfio, simulated):
-    """Cases for a Talus device; `vfio`: the kernel holds it; `simulated`: by talus-sim processes of the harness."""
+def talus_cases(build, source, kind):
+    """Cases for a Talus device of a kind: sim, talusd, vm or vfio."""
     cases = [Case("smi.info", "bin/talus-smi", ["info", "--boot"], 120)]
-    for program in DEVICE_TESTS + (VFIO_TESTS if vfio else []):
+    for program in DEVICE_TESTS + (VFIO_TESTS if kind in ("vm", "vfio") else []):
         cases += tests_of(build, program, 240)
-    if not vfio:
+    if kind == "sim":
         for program, wanted in SIM_TESTS.items():
             cases += [case for case in tests_of(build, program, 240) if re.match(wanted, case.name)]
     for case in cases:
-        if simulated and case.name in FAULTY:
-            case.simulator, case.environment = FAULTY[case.name]
+        if kind != "vfio" and case.name in FAULTY:
+            arguments, case.environment = FAULTY[case.name]
+            queue = 2 if kind == "talusd" else 1  # of a process's first queue; talusd has one itself
+            case.simulator = tuple(each.format(queue=queue) for each in arguments)
     cases += [model_case("run.dlrm", source, "model.onnx"),
               model_case("run.embedding-bag", source, "model_bag.onnx")]
+    if kind == "vm":
+        cases += [dataclasses.replace(case, name="talusd." + case.name, daemon=True,
+                                      simulator=FREE_CLOCK)
+                  for case in cases if re.match(THROUGH_TALUSD, case.name)]
     return cases
 
 

@@ -1,4 +1,5 @@
-"""Runs cases as processes of this machine, on a simulator of their own or on a real function."""
+"""Runs cases as processes of this machine, on a simulator of their own, as clients of a talusd, or on a real
+function."""
 
 import os
 import shutil
@@ -6,8 +7,9 @@ import signal
 import subprocess
 import time
 
+from daemon import Daemon
 from report import Result
-from simulator import Simulator
+from simulator import FREE_CLOCK, Simulator
 
 
 def run_case(case, build, folder, environment):
@@ -33,33 +35,70 @@ def run_case(case, build, folder, environment):
     return Result(case.name, code, time.monotonic() - began, text, problem)
 
 
-def run_on_simulator(cases, build, folder, on_result):
-    """A simulator serves case after case; after one that hung, or that killed it, comes a new one."""
-    simulator = None
+class _Target:
+    """A simulator, and with `shared` a talusd that owns it, for one case after another."""
+
+    def __init__(self, build, folder, arguments, shared):
+        self.arguments = arguments
+        self.simulator = Simulator(build, folder, (*arguments, *FREE_CLOCK) if shared else arguments)
+        self.daemon = None
+        if shared:
+            try:
+                self.daemon = Daemon(build, folder, self.simulator.socket)
+            except RuntimeError:
+                self.simulator.stop()
+                raise
+
+    @property
+    def device(self):
+        return self.daemon.device if self.daemon else self.simulator.socket
+
+    def dead(self):
+        """Which of the two has ended; "" if they live."""
+        if not self.simulator.alive():
+            return "the simulator"
+        return "talusd" if self.daemon and not self.daemon.alive() else ""
+
+    def stop(self):
+        if self.daemon:
+            self.daemon.stop()
+        self.simulator.stop()
+
+    def artifacts(self, since, until):
+        logs = [self.daemon.log] if self.daemon and os.path.getsize(self.daemon.log) else []
+        return logs + self.simulator.artifacts(since, until)
+
+
+def run_on_simulator(cases, build, folder, on_result, shared=False):
+    """A simulator serves case after case; after one that hung, or that killed it, comes a new one. With `shared`
+    the cases are clients of a talusd that owns it."""
+    target = None
     generation = 0
     try:
         for case in cases:
-            if simulator is not None and (simulator.worn() or case.simulator != simulator.arguments):
-                simulator.stop()
-            if simulator is None or not simulator.alive():
+            if target is not None and (target.dead() or target.simulator.worn() or
+                                       case.simulator != target.arguments):
+                target.stop()
+                target = None
+            if target is None:
                 generation += 1
-                simulator = Simulator(build, os.path.join(folder, f"simulator-{generation}"),
-                                      case.simulator)
+                target = _Target(build, os.path.join(folder, f"simulator-{generation}"),
+                                 case.simulator, shared)
             began = time.time()
             result = run_case(case, build, os.path.join(folder, case.name),
-                              {"TALUS_DEVICE": simulator.socket})
-            if not simulator.alive() and not result.problem:
-                result.problem = "the simulator ended during the case"
+                              {"TALUS_DEVICE": target.device})
+            if target.dead() and not result.problem:
+                result.problem = f"{target.dead()} ended during the case"
             if not result.failed:
                 on_result(result, [])
                 continue
-            simulator.save_config()
-            simulator.stop()  # who knows what state it is in; and a trace is whole once it has ended
-            on_result(result, simulator.artifacts(began, time.time()))
-            simulator = None
+            target.simulator.save_config()
+            target.stop()  # who knows what state it is in; and a trace is whole once it has ended
+            on_result(result, target.artifacts(began, time.time()))
+            target = None
     finally:
-        if simulator is not None:
-            simulator.stop()
+        if target is not None:
+            target.stop()
 
 
 def run_on_function(cases, build, folder, bdf, on_result):

@@ -48,7 +48,8 @@ class Guest:
             archive.directory(folder)
         archive.file(os.path.join(self._source, "tests", "hil", "guest", "init"), "/init")
         self._add_modules(archive)
-        for program in sorted({case.program for case in cases} | {"bin/talus-smi"}):
+        for program in sorted({case.program for case in cases} | {"bin/talus-smi"} |
+                              {"bin/talusd" for case in cases if case.daemon}):
             archive.program(os.path.join(self._build, program), self._build, "/talus")
         archive.file(os.path.join(self._build, "lib/talus/firmware/talus.img"),
                      "/talus/lib/talus/firmware/talus.img")
@@ -76,6 +77,11 @@ class Guest:
     def _add_case(archive, folder, case):
         lines = [f"cp /hil/files/{case.name}/{name} ." for name in case.files]
         lines += [f"export {name}={shlex.quote(value)}" for name, value in case.environment.items()]
+        if case.daemon:
+            lines += ["talusd --socket /tmp/talusd --device $TALUS_DEVICE >/tmp/talusd.out 2>talusd.log &",
+                      "echo $! >/tmp/talusd.pid", "until grep -q ready /tmp/talusd.out; do",
+                      "    kill -0 $(cat /tmp/talusd.pid) || { cat talusd.log; exit 1; }",
+                      "    sleep 0.1", "done", "export TALUS_DEVICE=talusd:/tmp/talusd"]
         # The program takes the shell's place, so that the time limit kills it.
         lines.append("exec " + shlex.join(["/talus/" + case.program] + case.arguments))
         archive.data(f"{folder}/name", case.name.encode())

@@ -6,6 +6,7 @@ import fcntl
 import getpass
 import json
 import os
+import re
 import time
 import xml.etree.ElementTree as ElementTree
 
@@ -30,7 +31,11 @@ class Result:
 
     @property
     def reason(self):
-        return self.problem or f"exit code {self.code}"
+        """Why it failed, or does not apply; "" if it passed."""
+        if self.skipped:
+            match = re.search(r": Skipped\n(.+)", self.output)
+            return match[1] if match else ""
+        return (self.problem or f"exit code {self.code}") if self.failed else ""
 
 
 def write_junit(path, device, results):
@@ -42,7 +47,7 @@ def write_junit(path, device, results):
         case = ElementTree.SubElement(suite, "testcase", classname=f"hil.{device}",
                                       name=result.name, time=f"{result.seconds:.2f}")
         if result.skipped:
-            ElementTree.SubElement(case, "skipped")
+            ElementTree.SubElement(case, "skipped", message=_printable(result.reason))
         elif result.failed:
             failure = ElementTree.SubElement(case, "failure", message=result.reason)
             failure.text = _printable(result.output[-20000:])

@@ -10,6 +10,9 @@ import time
 # cycles are to be compared: what every host grants.
 LINK = ["--set", "pcie.max_payload_bytes=128", "--set", "pcie.tags=32"]
 
+# Of one that talusd owns, as where talusd starts it itself: no client's kernel keeps the others from being heard.
+FREE_CLOCK = ("--host-clock", "free")
+
 # Of one simulator: it writes no more of a trace than this, and 16 core files (sim/src/debug/README.md). One that has
 # come near either is replaced where that is possible, so that the next case's find room.
 TRACE_MIB = 256
@@ -21,7 +24,6 @@ class Simulator:
     def __init__(self, build, folder, arguments=()):
         os.makedirs(folder, exist_ok=True)
         self.folder = folder
-        self.arguments = arguments
         self.socket = os.path.join(folder, "socket")
         self.uart = os.path.join(folder, "uart.log")
         self.log = os.path.join(folder, "simulator.log")

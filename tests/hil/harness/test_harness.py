@@ -125,11 +125,14 @@ class Report(Folder):
         path = self.path("results.xml")
         report.write_junit(path, "sim", [
             Result("good", 0, 1.5, "text"), Result("bad", 1, 0.5, "why <&>\x01"),
+            Result("not now", 0, 0.0, "a.cpp:1: Skipped\nnot today\n[  SKIPPED ] 1 test, listed"),
             Result("not here", 77, 0.0, ""), Result("hung", -9, 2.0, "", "was killed")])
         suite = ElementTree.parse(path).getroot()
         self.assertEqual((suite.get("tests"), suite.get("failures"), suite.get("skipped")),
-                         ("4", "2", "1"))
+                         ("5", "2", "2"))
         failures = {case.get("name"): case.find("failure") for case in suite}
+        self.assertEqual([case.find("skipped").get("message") for case in suite
+                          if case.find("skipped") is not None], ["not today", ""])
         self.assertIsNone(failures["good"])
         self.assertEqual(failures["bad"].text, "why <&>?")
         self.assertEqual(failures["hung"].get("message"), "was killed")
