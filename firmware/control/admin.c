@@ -204,7 +204,7 @@ static enum progress handle_window(struct control* control, struct queue* queue,
 }
 
 /* Result 0: the command completes as aborted. 1: too late, it is unknown or a transfer moves its
- * data. */
+ * data. BAD_QUEUE also of a queue whose completions come no more. */
 static enum progress handle_abort(struct control* control, struct queue* queue,
                                   const struct command* command, struct outcome* outcome) {
     const struct talus_sqe_buffer* buffer = &command->sqe.u.buffer;
@@ -216,7 +216,16 @@ static enum progress handle_abort(struct control* control, struct queue* queue,
         return command_refuse(outcome, TALUS_BAD_FIELD);
     if (target == 0 || (target->state != QUEUE_ACTIVE && target->state != QUEUE_DELETING))
         return command_refuse(outcome, TALUS_BAD_QUEUE);
-    return done(outcome, queues_abort(control, target, buffer->cid) ? 0 : 1);
+    const bool aborted = queues_abort(control, target, buffer->cid);
+    /* A host that aborts wonders why nothing comes. It would wait for an aborted command's
+     * completion as well. */
+    if (target->state == QUEUE_ACTIVE && !queue_engine_runs(&control->engine, buffer->qid)) {
+        log_line(&control->log,
+                 "queue %u: stopped by the queue engine: senseless index or ring out of reach",
+                 (uint32_t)buffer->qid);
+        return command_refuse(outcome, TALUS_BAD_QUEUE);
+    }
+    return done(outcome, aborted ? 0 : 1);
 }
 
 const struct command_entry admin_commands[] = {

@@ -77,6 +77,10 @@ void queue_engine_stop(struct queue_engine* engine, uint32_t qid) {
     mmio_write32(queue_base(engine, qid) + QEQ_ENABLE, 0);
 }
 
+bool queue_engine_runs(const struct queue_engine* engine, uint32_t qid) {
+    return (mmio_read32(queue_base(engine, qid) + QEQ_ENABLE) & 1) != 0;
+}
+
 void queue_engine_set_shadow(struct queue_engine* engine, uint64_t shadow, uint64_t event) {
     /* The shadow page switches the mode on, so the event page is in place before it. */
     mmio_write32(engine->base + QE_EVENT_LO, (uint32_t)event);

@@ -52,6 +52,10 @@ void queue_engine_start(struct queue_engine* engine, uint32_t qid,
                         const struct queue_config* config);
 void queue_engine_stop(struct queue_engine* engine, uint32_t qid);
 
+/* Whether a queue that was started goes on. The engine itself stops one whose host broke the rules of the
+ * indices, or whose rings it cannot reach; nothing more is fetched or posted then. */
+bool queue_engine_runs(const struct queue_engine* engine, uint32_t qid);
+
 void queue_engine_set_shadow(struct queue_engine* engine, uint64_t shadow, uint64_t event);
 void queue_engine_set_window(struct queue_engine* engine, uint32_t index, uint64_t iova,
                              uint64_t length, uint32_t access);

@@ -81,9 +81,7 @@ void QueueEngine::admit_tail(Cycle now, unsigned qid, std::uint32_t tail) {
         return;
     }
     if (queue.outstanding + count > queue.entries - 1) {
-        diagnostics_.host("queue {} stopped: tail {} overruns entries that are not free", qid,
-                          tail);
-        enable(now, qid, false);
+        stop(now, qid, fmt::format("tail {} overruns entries that are not free", tail));
         return;
     }
     if (log_commands_) {
@@ -138,7 +136,7 @@ void QueueEngine::fetched(Cycle now, unsigned qid, std::uint32_t start, std::uin
     const DmaStatus status = host_->dma_read(queue.sq_iova + std::uint64_t{start} * TALUS_SQE_BYTES,
                                              entries, std::size_t{count} * TALUS_SQE_BYTES);
     if (status != DmaStatus::kOk) {
-        fail_queue(qid, "reading its submission ring", status);
+        stop(now, qid, fmt::format("reading its submission ring: {}", to_string(status)));
         return;
     }
     for (std::uint32_t i = 0; i < count; ++i) {
@@ -183,8 +181,9 @@ void QueueEngine::post(Cycle now, unsigned qid) {
     while (!queue.waiting.empty()) {
         const std::uint32_t next = (queue.cq_tail + 1) % queue.entries;
         if (next == queue.cq_head) {
-            load_shadow_head(queue, qid);
-            if (next == queue.cq_head) {
+            std::uint32_t head = 0;
+            if (!load_shadow_head(qid, head) || !take_head(now, qid, head) ||
+                next == queue.cq_head) {
                 return; // full: goes on when the host moves its head
             }
         }
@@ -245,7 +244,7 @@ void QueueEngine::posted(Cycle now, unsigned qid) {
     }
     finish_slot(now, completion.slot);
     if (status != DmaStatus::kOk) {
-        fail_queue(qid, "writing its completion ring", status);
+        stop(now, qid, fmt::format("writing its completion ring: {}", to_string(status)));
         return;
     }
     if (queue.irq_enable != 0 && queue.posting.empty()) {
@@ -275,13 +274,32 @@ void QueueEngine::set_cq_head(Cycle now, unsigned qid, std::uint32_t head) {
     if (qid >= TALUS_MAX_QUEUES || !queues_[qid].enabled) {
         return; // the host may update the head of a queue that it has just deleted
     }
-    if (head >= queues_[qid].entries) {
-        diagnostics_.host("queue {}: completion head {} is beyond its {} entries; ignored", qid,
-                          head, queues_[qid].entries);
-        return;
+    if (take_head(now, qid, head)) {
+        post(now, qid);
     }
-    queues_[qid].cq_head = head;
-    post(now, qid);
+}
+
+/// Only what stands in the host's memory can have been taken: up to the tail, without what is still
+/// on its way.
+bool QueueEngine::valid_head(const Queue& queue, std::uint32_t head) const {
+    const std::uint32_t issued = ring_distance(queue.cq_head, queue.cq_tail, queue.entries);
+    return head < queue.entries &&
+           ring_distance(queue.cq_head, head, queue.entries) + queue.posting.size() <= issued;
+}
+
+/// false: the queue is stopped.
+bool QueueEngine::take_head(Cycle now, unsigned qid, std::uint32_t head) {
+    Queue& queue = queues_[qid];
+    if (!valid_head(queue, head)) {
+        const std::uint32_t posted = ring_distance(queue.cq_head, queue.cq_tail, queue.entries) -
+                                     static_cast<std::uint32_t>(queue.posting.size());
+        stop(now, qid,
+             fmt::format("completion head {} after {}, but the host has {} completions to take",
+                         head, queue.cq_head, posted));
+        return false;
+    }
+    queue.cq_head = head;
+    return true;
 }
 
 QueueEngine::Queue::Tracks& QueueEngine::tracks(unsigned qid) {
@@ -296,13 +314,15 @@ QueueEngine::Queue::Tracks& QueueEngine::tracks(unsigned qid) {
     return tracks;
 }
 
-void QueueEngine::fail_queue(unsigned qid, const char* action, DmaStatus status) {
-    diagnostics_.host("queue {} stopped: {}: {}", qid, action, to_string(status));
-    enable(events_.now(), qid, false);
+void QueueEngine::stop(Cycle now, unsigned qid, std::string why) {
+    diagnostics_.host("queue {} stopped: {}", qid, why);
+    enable(now, qid, false);
+    queues_[qid].stopped = std::move(why);
 }
 
 void QueueEngine::enable(Cycle now, unsigned qid, bool on) {
     Queue& queue = queues_[qid];
+    queue.stopped.clear();
     ++queue.generation;
     outstanding_ -= queue.outstanding;
     queue.outstanding = 0;
@@ -383,22 +403,18 @@ bool QueueEngine::shadow_batch(unsigned qid, std::uint32_t tail, std::uint32_t& 
     return true;
 }
 
-void QueueEngine::load_shadow_head(Queue& queue, unsigned qid) {
-    std::uint32_t head = 0;
-    if (shadowed(qid) && host_->load32(shadow_iova_ + 4 * (2 * qid + 1), head) == DmaStatus::kOk &&
-        head < queue.entries) {
-        queue.cq_head = head;
-    }
+bool QueueEngine::load_shadow_head(unsigned qid, std::uint32_t& head) {
+    return shadowed(qid) && host_->load32(shadow_iova_ + 4 * (2 * qid + 1), head) == DmaStatus::kOk;
 }
 
 bool QueueEngine::poll_shadow_heads() {
     bool moved = false;
     for (unsigned qid = 1; qid < TALUS_MAX_QUEUES; ++qid) {
-        Queue& queue = queues_[qid];
-        if (!queue.waiting.empty() && shadowed(qid)) {
-            load_shadow_head(queue, qid);
-            moved = moved || (queue.cq_tail + 1) % queue.entries != queue.cq_head;
-        }
+        const Queue& queue = queues_[qid];
+        std::uint32_t head = 0;
+        // Also to something senseless: resume_posting() stops the queue.
+        moved = moved ||
+                (!queue.waiting.empty() && load_shadow_head(qid, head) && head != queue.cq_head);
     }
     return moved;
 }
@@ -445,6 +461,9 @@ std::vector<std::string> QueueEngine::describe() const {
                                 outstanding_));
     for (unsigned qid = 0; qid < queues_.size(); ++qid) {
         const Queue& queue = queues_[qid];
+        if (!queue.stopped.empty()) {
+            lines.push_back(fmt::format("queue {}: stopped: {}", qid, queue.stopped));
+        }
         if (queue.enabled) {
             lines.push_back(fmt::format(
                 "queue {}: {} entries, domain {}, vector {}, SQ head {} of tail {}, CQ head {} of "

@@ -43,7 +43,9 @@ class QueueEngine final : public RegisterBlock, public EventSink {
 
     /// A doorbell write is admitted at `now`; everything up to `tail` belongs to it.
     void admit_tail(Cycle now, unsigned qid, std::uint32_t tail);
-    /// The host has taken completions up to `head`.
+    /// The host has taken completions up to `head`. A head beyond those that stand in its memory
+    /// stops the queue: whoever writes it has lost track of the ring, and entries would be
+    /// overwritten unread.
     void set_cq_head(Cycle now, unsigned qid, std::uint32_t head);
 
     // --- shadow doorbells: for a parked device ---------------------------------------------------
@@ -118,6 +120,7 @@ class QueueEngine final : public RegisterBlock, public EventSink {
         std::uint32_t domain = 0;
         std::uint32_t irq_enable = 0;
         bool enabled = false;
+        std::string stopped; ///< why the engine stopped it; "" if it did not
         // state since it was enabled; ring indices
         std::uint32_t generation = 0; ///< of enable; events of an older one are dropped
         std::uint32_t fetched = 0;    ///< entries requested up to here
@@ -145,10 +148,12 @@ class QueueEngine final : public RegisterBlock, public EventSink {
     void posted(Cycle now, unsigned qid);
     void finish_slot(Cycle now, std::uint32_t slot);
     bool shadow_batch(unsigned qid, std::uint32_t tail, std::uint32_t& end);
-    void load_shadow_head(Queue& queue, unsigned qid);
+    bool valid_head(const Queue& queue, std::uint32_t head) const;
+    bool take_head(Cycle now, unsigned qid, std::uint32_t head);
+    bool load_shadow_head(unsigned qid, std::uint32_t& head);
     void store_event_indices(bool ring);
     Queue::Tracks& tracks(unsigned qid);
-    void fail_queue(unsigned qid, const char* action, DmaStatus status);
+    void stop(Cycle now, unsigned qid, std::string why);
     void write_queue32(Cycle now, std::uint32_t offset, std::uint32_t value);
 
     EventQueue& events_;

@@ -414,6 +414,30 @@ static uint64_t abort_command(uint16_t qid, uint16_t cid) {
     return slot.cqe.result;
 }
 
+/* The engine has stopped the queue: the job ends, but no completion would tell. */
+static void test_abort_of_a_stopped_queue(void** state) {
+    (void)state;
+    create_queue(1);
+    struct talus_sqe job = sqe_launch(5, 0, 0, 8, 8);
+    submit_batch(1, &job, 1);
+    bus_set(SYS(QE) + QE_QUEUE + QE_QUEUE_STRIDE + QEQ_ENABLE, 0);
+    struct talus_sqe sqe = {.opcode = TALUS_ADMIN_ABORT, .cid = 60, .flags = TALUS_SQE_BATCH_END};
+    sqe.u.buffer.qid = 1;
+    sqe.u.buffer.cid = 5;
+    const uint64_t before = g_control.log.written;
+    submit(TALUS_QUEUE_ADMIN, &sqe);
+    deliver();
+    struct talus_outbox_slot slot = completion();
+    if (slot.cqe.qid != TALUS_QUEUE_ADMIN)
+        slot = completion();
+    assert_int_equal(TALUS_STATUS_BASE(slot.cqe.status >> 1), TALUS_BAD_QUEUE);
+    assert_true(g_control.log.written > before);
+    assert_true(queues_current(&g_control, &g_control.queues.queue[1]) == 0);
+    /* As long as it runs, abort says what became of the command. */
+    bus_set(SYS(QE) + QE_QUEUE + QE_QUEUE_STRIDE + QEQ_ENABLE, 1);
+    assert_int_equal(abort_command(1, 5), 1);
+}
+
 static void test_abort(void** state) {
     (void)state;
     create_queue(1);
@@ -653,6 +677,7 @@ int main(void) {
         cmocka_unit_test_setup(test_timeout, boot_and_enable),
         cmocka_unit_test_setup(test_deadlock, boot_and_enable),
         cmocka_unit_test_setup(test_abort, boot_and_enable),
+        cmocka_unit_test_setup(test_abort_of_a_stopped_queue, boot_and_enable),
         cmocka_unit_test_setup(test_abort_queued, boot_and_enable),
         cmocka_unit_test_setup(test_delete, boot_and_enable),
         cmocka_unit_test_setup(test_delete_aborts, boot_and_enable),

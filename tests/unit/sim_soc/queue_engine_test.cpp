@@ -250,6 +250,78 @@ TEST_F(QueueEngineTest, ABadHostStopsItsOwnQueueOnly) {
     EXPECT_EQ(engine.outstanding(), 0u);
 }
 
+TEST_F(QueueEngineTest, ASenselessCompletionHeadStopsItsOwnQueueOnly) {
+    const auto described = [&] {
+        std::string text;
+        for (const std::string& line : engine.describe()) {
+            text += line + "\n";
+        }
+        return text;
+    };
+    enable(2, 8, FakeHost::kBase + 0x30000, FakeHost::kBase + 0x40000);
+    std::uint32_t out = 0;
+    std::uint32_t in = 0;
+    struct Case {
+        std::uint32_t head;
+        const char* said;
+    };
+    // Two completions stand in the host's memory, of which one has been taken; a third is on its
+    // way.
+    for (const auto& [head, said] :
+         {Case{0, "head 0 after 1"}, Case{3, "head 3 after 1"}, Case{4, "head 4 after 1"},
+          Case{8, "head 8 after 1"}, Case{0xffffffff, "head 4294967295 after 1"}}) {
+        enable(1, 8);
+        EXPECT_EQ(described().find("stopped"), std::string::npos);
+        const std::size_t before = diagnostics.count(Owner::kHost);
+        engine.admit_tail(events.now(), 1, 5);
+        run();
+        complete(in, out);
+        complete(in + 1, out + 1);
+        write(QE_OUTBOX_TAIL, out + 2);
+        run();
+        engine.set_cq_head(events.now(), 1, 1);
+        complete(in + 2, out + 2);
+        write(QE_OUTBOX_TAIL, out + 3);
+        EXPECT_EQ(read(reg(1, QEQ_CQ_TAIL)), 3u);
+        EXPECT_EQ(read(reg(1, QEQ_ENABLE)), 1u);
+        engine.set_cq_head(events.now(), 1, head);
+        EXPECT_EQ(read(reg(1, QEQ_ENABLE)), 0u) << head;
+        EXPECT_EQ(diagnostics.count(Owner::kHost), before + 1) << head;
+        EXPECT_NE(described().find(std::string("queue 1: stopped: completion ") + said),
+                  std::string::npos)
+            << described();
+        cqe(2) = {};
+        run();
+        EXPECT_EQ(cqe(2).status, 0u); // what was on its way comes no more
+        EXPECT_EQ(engine.outstanding(), 0u);
+        // Firmware goes on, and so does the other queue.
+        in += 5;
+        out += 3;
+        EXPECT_EQ(read(QE_OUTBOX_HEAD), out);
+        write(QE_INBOX_HEAD, in);
+        engine.admit_tail(events.now(), 2, (read(reg(2, QEQ_SQ_HEAD)) + 1) % 8);
+        run();
+        host.interrupts.clear();
+        complete(in++, out++);
+        write(QE_OUTBOX_TAIL, out);
+        write(QE_INBOX_HEAD, in);
+        run();
+        EXPECT_EQ(host.interrupts, std::vector<unsigned>{12});
+    }
+    // The head may go as far as the last completion.
+    enable(1, 8);
+    engine.admit_tail(events.now(), 1, 2);
+    run();
+    complete(in, out);
+    complete(in + 1, out + 1);
+    write(QE_OUTBOX_TAIL, out + 2);
+    run();
+    for (const std::uint32_t head : {0u, 2u, 2u}) {
+        engine.set_cq_head(events.now(), 1, head);
+        EXPECT_EQ(read(reg(1, QEQ_ENABLE)), 1u);
+    }
+}
+
 TEST_F(QueueEngineTest, FunctionResetDropsQueuesAndLeavesFirmwareItsIndices) {
     enable(1, 8);
     engine.admit_tail(0, 1, 3);
@@ -350,6 +422,31 @@ TEST_F(ShadowTest, TakesCompletionHeadsFromThePageWhenTheRingIsFull) {
     run();
     EXPECT_FALSE(engine.waits_for_host(1));
     EXPECT_NE(cqe(7).status, 0u);
+}
+
+TEST_F(ShadowTest, ASenselessHeadInThePageStopsTheQueue) {
+    for (const std::uint32_t senseless : {99u, 0xffffffffu}) {
+        write(reg(1, QEQ_ENABLE), 0);
+        enable(1, 8);
+        head(1) = 0;
+        const std::uint32_t base = read(QE_OUTBOX_HEAD);
+        const std::uint32_t first = read(QE_INBOX_TAIL);
+        for (unsigned i = 0; i < 8; ++i) {
+            engine.admit_tail(events.now(), 1, (i + 1) % 8);
+            run();
+            complete(first + i, base + i);
+            write(QE_OUTBOX_TAIL, base + i + 1);
+            run();
+        }
+        EXPECT_TRUE(engine.waits_for_host(1));
+        head(1) = senseless;
+        EXPECT_TRUE(engine.poll_shadow_heads());
+        EXPECT_EQ(read(reg(1, QEQ_ENABLE)), 1u); // a look changes nothing
+        engine.resume_posting(events.now());
+        EXPECT_EQ(read(reg(1, QEQ_ENABLE)), 0u);
+        EXPECT_FALSE(engine.poll_shadow_heads());
+        EXPECT_EQ(read(QE_OUTBOX_HEAD), base + 8);
+    }
 }
 
 } // namespace
