@@ -80,7 +80,7 @@ Dram::Dram(const Config& config, EventQueue& events, DramClient& client)
     ratio_num_ = Divisor(num / common);
     ratio_den_ = Divisor(kDen / common);
     for (std::uint32_t index = 0; index < dram_.channels; ++index) {
-        channels_.push_back({DramChannel(dram_), 0, kNever});
+        channels_.push_back({DramChannel(dram_), 0, kNever, {kNoTag, kNoTag}});
     }
 }
 
@@ -101,6 +101,7 @@ void Dram::reset() {
         channel.controller = DramChannel(dram_);
         channel.origin = 0;
         channel.wake = kNever;
+        channel.near = {kNoTag, kNoTag};
     }
     pending_.clear();
     free_.clear();
@@ -190,6 +191,24 @@ void Dram::schedule(std::uint32_t index) {
     }
 }
 
+/// Tells the client of the runs that have entered a queue, each in three steps as others follow it.
+void Dram::expect(Channel& channel) {
+    for (const std::uint64_t run : entered_) {
+        if (run == kNoTag) {
+            continue;
+        }
+        const std::array<std::uint64_t, 3> tags = {pending_[run].tag, channel.near[0],
+                                                   channel.near[1]};
+        for (unsigned step = 0; step < tags.size(); ++step) {
+            if (tags[step] != kNoTag) {
+                client_.expect_dram(tags[step], step);
+            }
+        }
+        channel.near = {tags[0], tags[1]};
+    }
+    entered_.clear();
+}
+
 void Dram::on_event(const Event& event) {
     const auto index = static_cast<std::uint32_t>(event.a);
     Channel& channel = channels_[index];
@@ -200,7 +219,8 @@ void Dram::on_event(const Event& event) {
     done_.clear();
     // What is announced from now on arrives at event.time + front_ at the earliest, and takes part
     // in decisions of the clock after that.
-    channel.controller.run(to_dram(channel, event.time + front_) + 1, done_);
+    channel.controller.run(to_dram(channel, event.time + front_) + 1, done_, &entered_);
+    expect(channel);
     for (const DramRunDone& run : done_) {
         if (run.tag == kNoTag || run.what == DramRunDone::What::kWritten) {
             continue;

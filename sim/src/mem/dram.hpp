@@ -7,6 +7,7 @@
 #ifndef TALUS_SIM_MEM_DRAM_HPP
 #define TALUS_SIM_MEM_DRAM_HPP
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -50,6 +51,9 @@ class DramClient {
     /// The request with this tag: read, its last byte leaves the controller at `done`; written, its
     /// last byte was accepted by then. done >= now.
     virtual void on_dram(Cycle now, std::uint64_t tag, Cycle done) = 0;
+    /// on_dram() for this tag is near: thousands of requests are under way, so that what one needs
+    /// has left the host's caches. Steps 0, 1, 2 come one after the other, each once. No effect.
+    virtual void expect_dram(std::uint64_t /*tag*/, unsigned /*step*/) {}
 };
 
 class Dram final : public EventSink {
@@ -77,6 +81,7 @@ class Dram final : public EventSink {
         DramChannel controller;
         Cycle origin = 0; ///< the controller's clock 0
         Cycle wake = kNever;
+        std::array<std::uint64_t, 2> near; ///< tags of the client's that have entered last
     };
     struct Pending {
         std::uint64_t tag = 0;
@@ -88,6 +93,7 @@ class Dram final : public EventSink {
     Cycle to_device(const Channel& channel, DramClock clock) const;
     void push_check_bits(Channel& channel, const DramRun& run);
     void schedule(std::uint32_t index);
+    void expect(Channel& channel);
 
     DramConfig dram_;
     EventQueue& events_;
@@ -106,6 +112,7 @@ class Dram final : public EventSink {
     std::vector<Pending> pending_;
     std::vector<std::uint32_t> free_;
     std::vector<DramRunDone> done_;
+    std::vector<std::uint64_t> entered_;
 };
 
 } // namespace talus::sim

@@ -8,6 +8,7 @@ namespace talus::sim {
 namespace {
 
 constexpr unsigned kAcceptedPerClock = 2;
+constexpr std::size_t kNear = 2; ///< runs that the host's cache is told of before they enter
 
 constexpr std::size_t at(DramCommand command) {
     return static_cast<std::size_t>(command);
@@ -117,6 +118,12 @@ void DramChannel::accept_burst(DramClock when) {
     const bool write = request.run.write;
     if (request.accepted == 0) {
         request.accepted_at = when;
+        if (entered_ != nullptr) {
+            entered_->push_back(request.run.tag);
+        }
+        if (inbound_.size() > kNear) {
+            __builtin_prefetch(&requests_[inbound_[kNear]]);
+        }
     }
     const std::uint32_t column = request.run.column + request.accepted;
     const bool last = ++request.accepted == request.run.bursts;
@@ -484,8 +491,10 @@ void DramChannel::issue(Choice choice) {
     }
 }
 
-void DramChannel::run(DramClock until, std::vector<DramRunDone>& done) {
+void DramChannel::run(DramClock until, std::vector<DramRunDone>& done,
+                      std::vector<std::uint64_t>* entered) {
     done_ = &done;
+    entered_ = entered;
     for (;;) {
         accept(clock_);
         if (empty()) {

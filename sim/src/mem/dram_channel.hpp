@@ -76,8 +76,10 @@ class DramChannel {
     void push(const DramRun& run);
 
     /// Decides all clocks before `until`, given that nothing more will arrive before `until` - 1.
-    /// Appends what has finished by these decisions; its `finished` may lie later.
-    void run(DramClock until, std::vector<DramRunDone>& done);
+    /// Appends what has finished by these decisions; its `finished` may lie later. `entered`: the
+    /// tags of the runs that have begun to enter a queue, in this order; null: not asked for.
+    void run(DramClock until, std::vector<DramRunDone>& done,
+             std::vector<std::uint64_t>* entered = nullptr);
 
     /// The next clock with something to decide, or earlier; kNever: idle, whatever time passes.
     DramClock next_clock() const { return next_decision_; }
@@ -246,6 +248,7 @@ class DramChannel {
     std::uint32_t refresh_bank_ = 0;
     std::uint64_t next_seq_ = 0;
     std::vector<DramRunDone>* done_ = nullptr;
+    std::vector<std::uint64_t>* entered_ = nullptr;
     DramCounters counters_;
 };
 

@@ -657,6 +657,12 @@ Cycle Fabric::discard(const Requester& who, Cycle at, std::uint64_t addr, std::u
     return at + s.way(who, target).clocks;
 }
 
+void Fabric::expect(std::uint64_t addr) const {
+    if (addr - TALUS_DRAM_BASE < state_->dram.size() && state_->llc.enabled()) {
+        state_->llc.expect(addr - TALUS_DRAM_BASE);
+    }
+}
+
 std::uint64_t Fabric::packet_bytes() const {
     return std::min({config_.noc.packet_bytes, config_.sram.slice_interleave_bytes,
                      config_.dram.channel_interleave_bytes});

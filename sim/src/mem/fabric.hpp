@@ -268,6 +268,8 @@ class Fabric {
     /// Nobody needs this part of DRAM any more: the cache need not write it back. Returns when the
     /// hint has reached it.
     Cycle discard(const Requester& who, Cycle at, std::uint64_t addr, std::uint64_t len);
+    /// A packet for this address will soon leave: a hint to the host's caches, without any effect.
+    void expect(std::uint64_t addr) const;
     const LlcCounters& cache_counters() const;
     BroadcastRendezvous& broadcasts() { return broadcasts_; }
     /// noc.packet_bytes, or less where memories interleave more finely.

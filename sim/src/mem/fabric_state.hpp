@@ -158,6 +158,7 @@ struct Fabric::State final : DramClient {
     /// `done`: the data has crossed the link (read), or the memory has it (write).
     void answer(Cycle now, const Packet& packet, Cycle done);
     void on_dram(Cycle now, std::uint64_t tag, Cycle done) override;
+    void expect_dram(std::uint64_t tag, unsigned step) override;
 
     void break_reservations(const std::uint8_t* host, std::uint64_t len);
 

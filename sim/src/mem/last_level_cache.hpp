@@ -11,7 +11,9 @@
 #ifndef TALUS_SIM_MEM_LAST_LEVEL_CACHE_HPP
 #define TALUS_SIM_MEM_LAST_LEVEL_CACHE_HPP
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "core/checkpoint.hpp"
@@ -35,13 +37,18 @@ struct LlcCounters {
 };
 
 class LastLevelCache {
+    /// In used_, added to the number of the fill that the line waits for.
+    static constexpr std::uint32_t kOnItsWay = std::uint32_t{1} << 31;
+
   public:
     static constexpr std::uint64_t kSector = 64;
 
-    /// `bytes` of DRAM stand behind it.
-    LastLevelCache(const SramConfig& sram, std::uint64_t bytes);
+    /// `bytes` of DRAM stand behind it. Uses are numbered up to `last_use`, then anew; no result
+    /// depends on it.
+    LastLevelCache(const SramConfig& sram, std::uint64_t bytes,
+                   std::uint32_t last_use = kOnItsWay - 1);
 
-    bool enabled() const { return !lines_.empty(); }
+    bool enabled() const { return !words_.empty(); }
 
     enum class Use : std::uint8_t { kRead, kWrite, kPrefetch };
     /// Whether a packet that finds no line makes one.
@@ -65,14 +72,38 @@ class LastLevelCache {
     };
     /// A packet reaches the slice. Written sectors that it does not cover are fetched.
     Answer access(const Range& range, Use use, Allocate allocate = Allocate::kYes);
+    /// An access to this offset is near: a hint to the host's caches, without any effect.
+    void expect(std::uint64_t offset) const;
 
     /// The packet with this number waits for `fill`.
-    void wait(std::uint32_t fill, std::uint32_t packet) { fills_[fill].waiting.push_back(packet); }
-    /// What was to be fetched for `fill` is there. Returns who waits, until the next access; the
-    /// fill is over.
-    const std::vector<std::uint32_t>& filled(std::uint32_t fill);
+    void wait(std::uint32_t fill, std::uint32_t packet) {
+        Fill& waited_for = fills_[fill];
+        if (waited_for.first == kNobody) {
+            waited_for.first = packet;
+        } else {
+            waited_for.others.push_back(packet);
+        }
+    }
+    /// What was to be fetched for `fill` is there: the fill is over, and `deliver(packet)` is
+    /// called for each that waits, in the order of wait(). It makes no access.
+    template <class Deliver>
+    void filled(std::uint32_t fill, Deliver deliver) {
+        close_fill(fill);
+        const Fill& over = fills_[fill];
+        if (over.first == kNobody) {
+            return; // a prefetch
+        }
+        deliver(over.first);
+        for (const std::uint32_t packet : over.others) {
+            deliver(packet);
+        }
+    }
     /// What that was. Before filled().
     const Range& fetched(std::uint32_t fill) const { return fills_[fill].fetch; }
+    /// The end of a fill is near: hints like expect(). The first brings the second near, which
+    /// returns the first packet that waits for it, or nothing.
+    void expect_filled(std::uint32_t fill) const { __builtin_prefetch(&fills_[fill]); }
+    std::optional<std::uint32_t> expect_delivery(std::uint32_t fill) const;
 
     /// Nobody needs the contents any more: sectors wholly within the range are clean from here on,
     /// and a line that holds nothing else is replaced next.
@@ -85,30 +116,56 @@ class LastLevelCache {
 
     const LlcCounters& counters() const { return counters_; }
     /// No fill is under way.
-    void checkpoint(Checkpoint& state) { state(counters_, uses_, lines_); }
+    void checkpoint(Checkpoint& state) { state(counters_, uses_, words_); }
 
   private:
-    static constexpr std::uint64_t kNoBlock = ~std::uint64_t{0};
-    struct Line {
-        std::uint64_t block = kNoBlock; ///< number of the line in DRAM
-        std::uint64_t used = 0;         ///< for replacement
-        std::uint32_t fill = 0;         ///< while coming != 0
-        std::uint16_t valid = 0;        ///< masks of sectors
-        std::uint16_t dirty = 0;
-        std::uint16_t coming = 0;
-        void checkpoint(Checkpoint& state) { state(block, used, valid, dirty); }
+    static constexpr std::uint32_t kNoBlock = ~std::uint32_t{0};
+    static constexpr std::uint32_t kNobody = ~std::uint32_t{0};
+    static constexpr std::uint32_t kNoWay = ~std::uint32_t{0};
+
+    /// What a set knows of its lines, by way.
+    struct Set {
+        std::uint32_t* block;   ///< number in DRAM
+        std::uint32_t* used;    ///< for replacement, the oldest goes first; or kOnItsWay
+        std::uint32_t* sectors; ///< mask of the valid ones, and of the dirty ones << 16
     };
     struct Fill {
-        std::uint64_t line = 0; ///< index
+        std::uint32_t set = 0; ///< index
+        std::uint32_t way = 0;
         Range fetch;
-        std::vector<std::uint32_t> waiting; ///< kept for its memory when the fill is over
+        std::uint32_t used = 0;            ///< of the line, until it is there
+        std::uint32_t first = kNobody;     ///< packet that waits
+        std::uint16_t coming = 0;          ///< mask of sectors
+        std::vector<std::uint32_t> others; ///< kept for its memory when the fill is over
     };
 
-    Line* set_of(std::uint64_t block, std::uint32_t& slice);
-    Line* find(Line* set, std::uint64_t block);
-    /// The way to replace; null: all are on their way.
-    Line* victim(Line* set);
-    std::uint32_t open_fill(Line& line, std::uint32_t slice, std::uint16_t sectors);
+    Set set(std::uint32_t index) {
+        std::uint32_t* const words = words_.data() + std::size_t{3} * ways_ * index;
+        return {words, words + ways_, words + 2 * ways_};
+    }
+    const std::uint32_t* words(std::uint32_t set) const {
+        return words_.data() + std::size_t{3} * ways_ * set;
+    }
+    /// The set that the block belongs to.
+    std::uint32_t set_of(std::uint64_t block) const;
+    std::uint32_t slice_of(std::uint32_t set) const {
+        return set / static_cast<std::uint32_t>(sets_);
+    }
+    std::uint32_t find(const Set& set, std::uint64_t block) const;
+    /// The way to replace; kNoWay: all are on their way.
+    std::uint32_t victim(const Set& set) const;
+    Fill* fill_of(const Set& set, std::uint32_t way) {
+        return set.used[way] < kOnItsWay ? nullptr : &fills_[set.used[way] - kOnItsWay];
+    }
+    /// When the line was used last.
+    std::uint32_t& used(const Set& set, std::uint32_t way) {
+        Fill* const fill = fill_of(set, way);
+        return fill == nullptr ? set.used[way] : fill->used;
+    }
+    void touch(const Set& set, std::uint32_t way);
+    void renumber();
+    std::uint32_t open_fill(std::uint32_t set, std::uint32_t way, std::uint16_t sectors);
+    void close_fill(std::uint32_t fill);
     Range range_of(std::uint64_t block, std::uint16_t sectors) const;
     std::vector<Range> runs_of(std::uint64_t block, std::uint16_t sectors) const;
 
@@ -117,13 +174,16 @@ class LastLevelCache {
     std::uint64_t sets_ = 0; ///< per slice
     std::uint32_t ways_ = 1;
     std::uint32_t misses_per_slice_;
+    std::uint32_t last_use_;
     bool hash_;
     bool first_in_first_out_;
-    std::vector<Line> lines_;
+    /// Set after set, slice after slice; a set lies together, for most accesses find it in none of
+    /// the host's caches, and its page in no TLB.
+    std::vector<std::uint32_t> words_;
     std::vector<std::uint32_t> open_; ///< fills under way, by slice
     std::vector<Fill> fills_;
     std::vector<std::uint32_t> free_fills_;
-    std::uint64_t uses_ = 0;
+    std::uint32_t uses_ = 0;
     LlcCounters counters_;
 };
 

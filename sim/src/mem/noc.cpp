@@ -347,10 +347,32 @@ void Fabric::State::on_dram(Cycle now, std::uint64_t tag, Cycle done) {
     const LastLevelCache::Range came = llc.fetched(fill);
     counters.sram_write_bytes += came.bytes;
     const Cycle stored = slices[slice_of(came.offset)].reserve(now, done, came.bytes);
-    for (const std::uint32_t packet : llc.filled(fill)) {
-        deliver(now, packet, stored);
-    }
+    llc.filled(fill, [&](std::uint32_t packet) { deliver(now, packet, stored); });
     release(now);
+}
+
+void Fabric::State::expect_dram(std::uint64_t tag, unsigned step) {
+    if (tag == kNobodyTag) {
+        return;
+    }
+    std::optional<std::uint32_t> packet;
+    if ((tag & kFillTag) == 0) {
+        packet = static_cast<std::uint32_t>(tag);
+    } else if (step == 0) {
+        llc.expect_filled(static_cast<std::uint32_t>(tag));
+    } else {
+        packet = llc.expect_delivery(static_cast<std::uint32_t>(tag));
+    }
+    if (!packet) {
+        return;
+    }
+    const Packet& expected = packets[*packet];
+    if (step == 1) {
+        __builtin_prefetch(&expected.who);
+        __builtin_prefetch(&expected.number);
+    } else {
+        __builtin_prefetch(&transfers[expected.transfer]);
+    }
 }
 
 void Fabric::State::deliver(Cycle now, std::uint32_t number, Cycle done) {

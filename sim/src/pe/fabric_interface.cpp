@@ -18,6 +18,9 @@ namespace {
 constexpr std::uint64_t kTicks = 256;
 /// Tokens of requests: number of the command, and the packet's bytes.
 constexpr unsigned kBytesBits = 20;
+/// Rows of a list that the host's caches are told of before they are used: they lie anywhere.
+constexpr std::uint64_t kRowsAhead = 4;
+constexpr std::uint64_t kHostLine = 64;
 
 Fault fabric_fault(FabricError error, std::uint64_t addr) {
     return {error == FabricError::kSubgrid ? std::uint64_t{TALUS_TRAP_SUBGRID}
@@ -315,9 +318,20 @@ bool FabricInterface::answered(std::uint64_t token, Cycle now) {
     std::push_heap(slots_.begin(), slots_.end(), std::greater<>());
     const Cycle data = out_ ? now : shared_.local_bandwidth.reserve(now, now, bytes);
     flight.data = std::max(flight.data, data);
+    if (current_ != nullptr && row_ < current_->row_addresses.size()) {
+        shared_.fabric.expect(current_->row_addresses[row_]); // leaves in a moment, in this slot
+    }
     const bool due = needs_slot_;
     needs_slot_ = false;
     return due;
+}
+
+void FabricInterface::expect_row(const Command& command, std::uint64_t row) const {
+    const std::uint64_t addr = command.row_addresses[row];
+    const std::uint8_t* const far = shared_.fabric.span(who_, addr, command.row_bytes, out_).host;
+    for (std::uint64_t at = 0; far != nullptr && at < command.row_bytes; at += kHostLine) {
+        __builtin_prefetch(far + at);
+    }
 }
 
 void FabricInterface::execute(Command& command) {
@@ -333,6 +347,9 @@ void FabricInterface::execute(Command& command) {
                                 : shared_.fabric.span(who_, addr, command.row_bytes, out_).host;
         if (far == nullptr) {
             continue; // the sub-grid was changed under the command
+        }
+        if (row + kRowsAhead < command.row_addresses.size()) {
+            expect_row(command, row + kRowsAhead);
         }
         std::memmove(out_ ? far : near, out_ ? near : far, command.row_bytes);
         if (out_) {

@@ -45,6 +45,8 @@ class FabricInterface final : public Unit, private BroadcastMember {
     BroadcastRendezvous::Line line(const Command& command) const;
     std::optional<Fault> check_broadcast(const Command& command) const;
     Cycle packet(Cycle now, Cycle at, std::uint64_t addr, std::uint64_t bytes, std::uint64_t token);
+    /// A row of the list is near: a hint to the host's caches.
+    void expect_row(const Command& command, std::uint64_t row) const;
     std::optional<Fault> check_rows(Command& command);
     /// The part of check_rows() that is about addresses.
     std::optional<Fault> find_rows(Command& command);

@@ -35,13 +35,20 @@ SramConfig one_slice(std::uint64_t sets, std::uint32_t ways, std::uint32_t repla
     return sram;
 }
 
+/// Ends a fill. Who waited for it.
+std::vector<std::uint32_t> filled(LastLevelCache& cache, std::uint32_t fill) {
+    std::vector<std::uint32_t> waited;
+    cache.filled(fill, [&](std::uint32_t packet) { waited.push_back(packet); });
+    return waited;
+}
+
 /// A whole line, which comes at once. true: it was there.
 bool touch(LastLevelCache& cache, std::uint64_t line, Use use = Use::kRead) {
     const LastLevelCache::Answer answer = cache.access({line * kLine, kLine}, use);
     if (answer.what == What::kWait) {
         EXPECT_EQ(answer.fetch.offset, line * kLine);
         EXPECT_EQ(answer.fetch.bytes, kLine);
-        EXPECT_TRUE(cache.filled(answer.fill).empty());
+        EXPECT_TRUE(filled(cache, answer.fill).empty());
     }
     return answer.what == What::kHit;
 }
@@ -118,10 +125,11 @@ struct ListModel {
     }
 };
 
-TEST(LastLevelCache, AgreesWithAList) {
+/// `last_use`: that numbers of uses are given anew.
+void compare_with_list(std::uint32_t last_use) {
     constexpr std::uint64_t kSets = 8;
     constexpr std::uint32_t kWays = 4;
-    LastLevelCache cache(one_slice(kSets, kWays), std::uint64_t{1} << 20);
+    LastLevelCache cache(one_slice(kSets, kWays), std::uint64_t{1} << 20, last_use);
     ListModel model{kSets, kWays};
     std::mt19937_64 random(20261126);
     for (int i = 0; i < 200000; ++i) {
@@ -133,13 +141,21 @@ TEST(LastLevelCache, AgreesWithAList) {
         const auto answer =
             cache.access({line * kLine + first, bytes}, write ? Use::kWrite : Use::kRead);
         if (answer.fetch.bytes != 0) {
-            cache.filled(answer.fetch_for);
+            filled(cache, answer.fetch_for);
         }
     }
     EXPECT_EQ(cache.counters().hits, model.hits);
     EXPECT_EQ(cache.counters().misses, model.misses);
     EXPECT_EQ(cache.counters().write_backs, model.write_backs);
     EXPECT_EQ(cache.counters().passed, 0u);
+}
+
+TEST(LastLevelCache, AgreesWithAList) {
+    compare_with_list(1u << 30);
+}
+
+TEST(LastLevelCache, AgreesWithAListWhenNumbersOfUsesRunOut) {
+    compare_with_list(100);
 }
 
 // The shared SRAM is split at a granularity of 32 MB, anywhere.
@@ -197,8 +213,9 @@ TEST(LastLevelCache, AFullMissTableLetsDemandsPassAndDropsPrefetches) {
     EXPECT_EQ(late.what, What::kWait);
     EXPECT_EQ(late.fetch.bytes, 0u) << "the prefetch has asked already";
     cache.wait(late.fill, 17);
-    EXPECT_EQ(cache.filled(second.fill), std::vector<std::uint32_t>{17});
-    cache.filled(first.fill);
+    cache.wait(late.fill, 4);
+    EXPECT_EQ(filled(cache, second.fill), (std::vector<std::uint32_t>{17, 4}));
+    EXPECT_TRUE(filled(cache, first.fill).empty());
     EXPECT_EQ(cache.access({2 * kLine, kLine}, Use::kRead).what, What::kWait);
 }
 
