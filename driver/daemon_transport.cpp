@@ -21,6 +21,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <thread>
+#include <utility>
 
 extern char** environ;
 
@@ -150,6 +151,7 @@ std::optional<DaemonTransport::Answer> DaemonTransport::take() {
         }
         if (answer.reply.kind == daemon::Kind::kReply)
             return answer;
+        working_ = working_ || answer.reply.kind == daemon::Kind::kWorking;
         if (answer.reply.kind == daemon::Kind::kResetDone)
             news_.emplace_back(reinterpret_cast<const char*>(answer.data.data()),
                                answer.data.size());
@@ -176,6 +178,8 @@ DaemonTransport::Answer DaemonTransport::call(const daemon::Request& request, in
         AwakeClock awake(Clock::now());
         while (!(answer = take())) {
             awake.look(Clock::now());
+            if (std::exchange(working_, false))
+                awake = AwakeClock(Clock::now());
             if (awake.elapsed() >= kAnswerLimit) {
                 lost_ = true; // a late answer would be taken for another request's
                 throw Error(TALUS_DRV_DEVICE_LOST, "talusd at " + socket_ + " does not answer");

@@ -87,10 +87,11 @@ class DaemonTransport final : public Transport {
     Error unsupported(const char* what) const;
 
     std::string socket_;
-    std::mutex mutex_; // channel_, news_
+    std::mutex mutex_; // channel_, news_, working_
     daemon::Channel channel_;
     std::atomic<bool> lost_{false};
     std::vector<std::string> news_;
+    bool working_ = false; // talusd has said so since the last look
     std::function<void(const std::string&)> heard_;
     talus_identify identity_{};
     IovaRange iova_;

@@ -122,7 +122,7 @@ std::uint64_t DeviceMemory::release(std::uint64_t address) {
 void DeviceMemory::give_back(Slabs::iterator slab) {
     const auto [address, bytes] = std::pair(slab->first, slab->second.ranges.size());
     set_window(slab->second.window, 0, 0);
-    server_.scrub(address, bytes);
+    server_.scrub(address, bytes, working_);
     server_.device().memory_free(address);
     slabs_.erase(slab);
 }

@@ -7,7 +7,9 @@
 #include "talus/driver.h"
 
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <utility>
 
 namespace talus::driver::daemon {
 
@@ -16,7 +18,9 @@ class Server;
 /// Few and large slabs, because a domain has few windows. Not thread-safe; Server::card() is held.
 class DeviceMemory {
   public:
-    explicit DeviceMemory(Server& server) : server_(server) {}
+    /// `working` is called once a second while memory is being zeroed.
+    DeviceMemory(Server& server, std::function<void()> working)
+        : server_(server), working_(std::move(working)) {}
 
     /// Before anything else.
     void use_domain(std::uint8_t domain) { domain_ = domain; }
@@ -45,6 +49,7 @@ class DeviceMemory {
     std::uint64_t held(talus_drv_memory memory) const;
 
     Server& server_;
+    std::function<void()> working_;
     std::uint8_t domain_ = 0;
     Slabs slabs_;
 };

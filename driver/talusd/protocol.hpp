@@ -13,7 +13,7 @@
 namespace talus::driver::daemon {
 
 constexpr std::uint32_t kMagic = 0x44534c54; // "TLSD"
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
 constexpr std::size_t kMaxData = 4096;
 
 enum class Op : std::uint32_t {
@@ -48,6 +48,7 @@ enum class Kind : std::uint32_t {
     kReply = 1,
     kResetComing, ///< the card is about to be reset on another client's account; data: why
     kResetDone,   ///< it was: queues and device memory are gone, mapped memory is not
+    kWorking,     ///< the request under way takes its time; its reply follows
 };
 
 /// Followed by `data_bytes` bytes: the error's text if `status` is not TALUS_DRV_OK.

@@ -18,6 +18,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t kMaxSessions = 64; // most of them without a domain: lookers-on
 constexpr std::uint8_t kFirstDomain = 2; // 0 sees all, 1 is talusd's own
 constexpr std::uint64_t kScrubBytes = std::uint64_t{4} << 20;
+constexpr std::chrono::seconds kTellWorking{1};
 
 } // namespace
 
@@ -124,11 +125,22 @@ void Server::return_queue(std::uint16_t qid) {
     queues_.erase(qid);
 }
 
-void Server::scrub(std::uint64_t address, std::uint64_t bytes) {
+void Server::scrub(std::uint64_t address, std::uint64_t bytes,
+                   const std::function<void()>& working) {
     static const std::vector<std::byte> zeros(kScrubBytes);
-    const std::lock_guard lock(scrub_mutex_);
-    for (std::uint64_t done = 0; done < bytes; done += kScrubBytes)
-        scrub_queue_->copy_in(address + done, zeros.data(), std::min(kScrubBytes, bytes - done));
+    auto told = std::chrono::steady_clock::now();
+    for (std::uint64_t done = 0; done < bytes; done += kScrubBytes) {
+        {
+            // Part by part, so that a client with little memory need not wait for one with much.
+            const std::lock_guard lock(scrub_mutex_);
+            scrub_queue_->copy_in(address + done, zeros.data(),
+                                  std::min(kScrubBytes, bytes - done));
+        }
+        if (const auto now = std::chrono::steady_clock::now(); now - told >= kTellWorking) {
+            working();
+            told = now;
+        }
+    }
 }
 
 talus_drv_rung Server::reset_card(Session* by, std::uint64_t seen, std::string& reason) {

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -58,7 +59,8 @@ class Server {
     static constexpr std::uint64_t kIovaBytes = std::uint64_t{15} << 30;
 
     /// Zeroes device memory, so that the next one to get it learns nothing. card() held.
-    void scrub(std::uint64_t address, std::uint64_t bytes);
+    /// Once a second `working` is called meanwhile.
+    void scrub(std::uint64_t address, std::uint64_t bytes, const std::function<void()>& working);
 
     /// Resets of the card so far.
     std::uint64_t resets() const { return resets_; }

@@ -59,7 +59,11 @@ void store(std::byte* at, std::uint32_t value) {
 
 Session::Session(Server& server, UniqueFd socket)
     : server_(server), channel_(std::move(socket)), stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      memory_(server) {
+      memory_(server, [this] {
+          Reply reply;
+          reply.kind = Kind::kWorking;
+          channel_.send(reply, {}); // one that has gone is noticed afterwards
+      }) {
     socklen_t length = sizeof peer_;
     if (getsockopt(channel_.fd(), SOL_SOCKET, SO_PEERCRED, &peer_, &length) != 0 || !stop_.valid())
         throw system_error("a client's connection", errno);
