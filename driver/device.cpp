@@ -526,6 +526,8 @@ talus_drv_telemetry Device::telemetry() {
     telemetry.unit_clock_hz = std::uint64_t{status.unit_clock_khz} * 1000;
     telemetry.clock_reason = status.clock_reason;
     telemetry.lost_interrupts = waiter_.lost_interrupts();
+    std::copy_n(status.ecc_corrected, TALUS_ECC_MEMORIES, telemetry.ecc_corrected);
+    std::copy_n(status.ecc_uncorrectable, TALUS_ECC_MEMORIES, telemetry.ecc_uncorrectable);
     return telemetry;
 }
 

@@ -86,6 +86,8 @@ int main(void) {
     REGISTERS("Host interface (system + 0x60000)", TALUS_HOSTIF_REGISTERS)
     REGISTERS("Grid control (system + 0x70000)", TALUS_GRID_REGISTERS)
     REGISTERS("Sensors (system + 0x80000)", TALUS_SENSOR_REGISTERS)
+    REGISTERS("Memory errors (system + 0x90000)", TALUS_ECC_REGISTERS)
+    VALUES("Memories with ECC", TALUS_ECC_CLASSES)
     REGISTERS("PE registers (own at 0x20000000)", TALUS_PE_REGISTERS)
     VALUES("Interrupt sources of the control core", TALUS_IRQ_SOURCES)
     VALUES("Local interrupts of PE cores", TALUS_PE_LOCAL_INTERRUPTS)

@@ -6,6 +6,7 @@
 #include "../common/post_codes.h"
 #include "controller.h"
 #include "copy.h"
+#include "ecc.h"
 #include "mailbox.h"
 #include "start.h"
 #include "talus/hw/interrupts.h"
@@ -96,11 +97,17 @@ static void handle_uart(struct control* control) {
 /* In the order in which they are handled: a reset before what it resets, then new work first,
  * because its latency is what hosts feel. */
 static const struct event_entry kEvents[] = {
-    {TALUS_IRQ_FLR, controller_reset}, {TALUS_IRQ_INBOX, queues_receive},
-    {TALUS_IRQ_DMA0, handle_dma0},     {TALUS_IRQ_DMA1, handle_dma1},
-    {TALUS_IRQ_DMA2, handle_dma2},     {TALUS_IRQ_DMA3, handle_dma3},
-    {TALUS_IRQ_GRID, launch_deadlock}, {TALUS_IRQ_CONTROLLER, controller_interrupt},
-    {TALUS_IRQ_MAILBOX, mailbox_poll}, {TALUS_IRQ_OUTBOX, queues_outbox_drained},
+    {TALUS_IRQ_FLR, controller_reset},
+    {TALUS_IRQ_INBOX, queues_receive},
+    {TALUS_IRQ_DMA0, handle_dma0},
+    {TALUS_IRQ_DMA1, handle_dma1},
+    {TALUS_IRQ_DMA2, handle_dma2},
+    {TALUS_IRQ_DMA3, handle_dma3},
+    {TALUS_IRQ_ECC, ecc_interrupt},
+    {TALUS_IRQ_GRID, launch_deadlock},
+    {TALUS_IRQ_CONTROLLER, controller_interrupt},
+    {TALUS_IRQ_MAILBOX, mailbox_poll},
+    {TALUS_IRQ_OUTBOX, queues_outbox_drained},
     {TALUS_IRQ_UART, handle_uart},
 };
 

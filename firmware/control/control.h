@@ -51,6 +51,7 @@ struct control {
     uint64_t boot_deadline; /* clock by which the PEs have started */
     enum controller_state controller;
     uint64_t timer;   /* clock in MTIMECMP */
+    bool memory_lost; /* of the firmware's own memory, a word cannot be read any more */
     bool back_to_rom; /* after a failed boot: LOAD starts over in the ROM */
     /* Where IDENTIFY and GET_FAULT lay out what a DMA engine then writes; one admin command at a
      * time. */

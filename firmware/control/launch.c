@@ -4,6 +4,7 @@
 #include "../common/mmio.h"
 #include "commands.h"
 #include "control.h"
+#include "talus/hw/interrupts.h"
 #include "talus/hw/perf.h"
 #include "talus/hw/registers.h"
 
@@ -209,6 +210,7 @@ static void read_fault(const struct control* control, uint32_t job,
     const volatile struct talus_fault_record* from = &record_of(job)->fault;
     memset(fault, 0, sizeof(*fault));
     fault->status = TALUS_STATUS_BASE(from->status) == TALUS_KERNEL_ERROR ? TALUS_KERNEL_ERROR
+                    : from->cause == TALUS_CAUSE_HARDWARE_ERROR           ? TALUS_MEMORY_ERROR
                                                                           : TALUS_KERNEL_FAULT;
     fault->row = from->row < rect.rows ? from->row : 0;
     fault->col = from->col < rect.cols ? from->col : 0;
@@ -270,6 +272,48 @@ void launch_deadlock(struct control* control) {
     const uint32_t job = mmio_read32(control->grid.base + GRID_DEADLOCK_JOB);
     if (job < TALUS_MAX_QUEUES && (control->jobs.running >> job & 1) != 0)
         fail_from_control(control, job, TALUS_KERNEL_DEADLOCK);
+}
+
+/* The running job that has the PE, or TALUS_MAX_QUEUES. */
+static uint32_t job_on(const struct control* control, struct grid_rect pe) {
+    for (uint64_t left = control->jobs.running; left != 0; left &= left - 1) {
+        const uint32_t job = (uint32_t)__builtin_ctzll(left);
+        const struct grid_rect rect = control->jobs.area[job].rect;
+        if (pe.row0 >= rect.row0 && pe.row0 < rect.row0 + rect.rows && pe.col0 >= rect.col0 &&
+            pe.col0 < rect.col0 + rect.cols)
+            return job;
+    }
+    return TALUS_MAX_QUEUES;
+}
+
+bool launch_runs_on(const struct control* control, struct grid_rect pe) {
+    return job_on(control, pe) != TALUS_MAX_QUEUES;
+}
+
+void launch_lose_pe(struct control* control, struct grid_rect pe) {
+    const uint32_t job = job_on(control, pe);
+    if (job != TALUS_MAX_QUEUES)
+        fail_from_control(control, job, TALUS_MEMORY_ERROR);
+}
+
+void launch_lose_record(struct control* control, uint64_t address) {
+    const uint32_t job =
+        (uint32_t)((address - record_address(0)) / sizeof(struct talus_job_record));
+    volatile uint64_t* words = bus_pointer(record_address(job));
+    for (unsigned i = 0; i < sizeof(struct talus_job_record) / sizeof(uint64_t); ++i)
+        words[i] = 0;
+    if ((control->jobs.running >> job & 1) != 0)
+        fail_from_control(control, job, TALUS_MEMORY_ERROR);
+}
+
+void launch_lose_arguments(struct control* control, uint64_t address) {
+    for (uint64_t left = control->jobs.running; left != 0; left &= left - 1) {
+        const uint32_t job = (uint32_t)__builtin_ctzll(left);
+        const volatile struct talus_work* work = &record_of(job)->work;
+        const uint64_t first = work->args & ~7ull; /* of words */
+        if (address >= first && address < work->args + work->args_bytes)
+            fail_from_control(control, job, TALUS_MEMORY_ERROR);
+    }
 }
 
 bool launch_abort(struct control* control, struct queue* queue) {

@@ -31,6 +31,15 @@ uint64_t launch_next_deadline(const struct control* control);
 /* TALUS_IRQ_GRID: a job can't go on. */
 void launch_deadlock(struct control* control);
 
+/* Memory that a job depends on holds what cannot be read (ecc.c). Whether a job runs on the PE (a
+ * rectangle of one); ends it, with MEMORY_ERROR; clears the job record at `address` and ends its job. */
+bool launch_runs_on(const struct control* control, struct grid_rect pe);
+void launch_lose_pe(struct control* control, struct grid_rect pe);
+void launch_lose_record(struct control* control, uint64_t address);
+/* Ends the jobs whose argument block has the address: PEs that could not read it have no job to tell
+ * about. */
+void launch_lose_arguments(struct control* control, uint64_t address);
+
 /* Ends the queue's running job as aborted; false if it runs none. */
 bool launch_abort(struct control* control, struct queue* queue);
 

@@ -247,6 +247,10 @@ typedef struct talus_drv_telemetry {
     /** Since this process opened the device: completions that were there although no interrupt had
      *  told. Each cost 20 ms of wall time and nothing else. */
     uint64_t lost_interrupts;
+    /** Words that ECC has corrected since reset, and reads that met more wrong bits than it
+     *  corrects; by TALUS_ECC_* of talus/hw/registers.h. */
+    uint64_t ecc_corrected[4];
+    uint64_t ecc_uncorrectable[4];
 } talus_drv_telemetry;
 
 typedef enum talus_drv_clock_reason {

@@ -16,8 +16,9 @@
     X(TALUS_IRQ_DMA3, 7, "DMA channel 3 finished")                                                 \
     X(TALUS_IRQ_UART, 8, "UART has a received byte")                                               \
     X(TALUS_IRQ_FLR, 9, "function-level reset by the host: queues and windows are gone")           \
-    X(TALUS_IRQ_GRID, 10, "a guest deadlock was detected: GRID_DEADLOCK_JOB says which job")
-enum talus_irq_source { TALUS_IRQ_SOURCES(TALUS_ENUM_VALUE) TALUS_IRQ_COUNT = 11 };
+    X(TALUS_IRQ_GRID, 10, "a guest deadlock was detected: GRID_DEADLOCK_JOB says which job")       \
+    X(TALUS_IRQ_ECC, 11, "a memory error was recorded: ECC_RECORD")
+enum talus_irq_source { TALUS_IRQ_SOURCES(TALUS_ENUM_VALUE) TALUS_IRQ_COUNT = 12 };
 
 /* Local interrupts (bits of mip/mie) of PE cores beside the standard 3, 7, 11. */
 #define TALUS_PE_LOCAL_INTERRUPTS(X)                                                               \
@@ -27,7 +28,8 @@ enum talus_irq_source { TALUS_IRQ_SOURCES(TALUS_ENUM_VALUE) TALUS_IRQ_COUNT = 11
 enum talus_local_irq { TALUS_PE_LOCAL_INTERRUPTS(TALUS_ENUM_VALUE) TALUS_LIRQ_LAST = 63 };
 
 /* Trap causes beside the standard ones (mcause, interrupt bit clear). For those that a unit finds
- * while it executes a command, the same number stands in CP_FAULT_CAUSE. */
+ * while it executes a command, the same number stands in CP_FAULT_CAUSE; so does
+ * TALUS_CAUSE_HARDWARE_ERROR, with the address in tval. */
 #define TALUS_TRAP_CAUSES(X)                                                                       \
     X(TALUS_TRAP_CP_COMMAND, 24, "unknown or malformed command; tval = instruction or context")    \
     X(TALUS_TRAP_CB, 25, "circular buffer misuse (size, ownership, depth, wrap); tval = CB id")    \
@@ -54,7 +56,8 @@ enum talus_trap_cause { TALUS_TRAP_CAUSES(TALUS_ENUM_VALUE) TALUS_TRAP_LAST = 63
     X(TALUS_CAUSE_STORE_MISALIGNED, 6, "store address misaligned")                                 \
     X(TALUS_CAUSE_STORE_ACCESS, 7, "store access fault")                                           \
     X(TALUS_CAUSE_ECALL_U, 8, "environment call from U")                                           \
-    X(TALUS_CAUSE_ECALL_M, 11, "environment call from M")
+    X(TALUS_CAUSE_ECALL_M, 11, "environment call from M")                                          \
+    X(TALUS_CAUSE_HARDWARE_ERROR, 19, "hardware error: memory holds more wrong bits than ECC corrects")
 enum talus_standard_cause { TALUS_STANDARD_CAUSES(TALUS_ENUM_VALUE) TALUS_CAUSE_LAST = 23 };
 
 #endif

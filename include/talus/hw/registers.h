@@ -57,6 +57,15 @@ enum talus_controller_register { TALUS_CONTROLLER_REGISTERS(TALUS_REGISTER_VALUE
 #define TALUS_STATUS_RDY 0x1u
 #define TALUS_STATUS_FATAL 0x2u
 
+/* --- Memories with ECC: it corrects one wrong bit of a word of 64 and detects two ---------------- */
+/* X(name, value, meaning) */
+#define TALUS_ECC_CLASSES(X)                                                                       \
+    X(TALUS_ECC_LOCAL, 0, "local memory of the PEs")                                               \
+    X(TALUS_ECC_CONTROL_SRAM, 1, "control SRAM")                                                   \
+    X(TALUS_ECC_SHARED_SRAM, 2, "shared SRAM: scratch (LLS) and cache (LLC)")                      \
+    X(TALUS_ECC_DRAM, 3, "off-chip memory, if its controllers compute ECC")
+enum talus_ecc_memory { TALUS_ECC_CLASSES(TALUS_ENUM_VALUE) TALUS_ECC_MEMORIES = 4 };
+
 /* --- BAR0, status page (TALUS_BAR0_STATUS_PAGE): mappable, read-only, no side effects ------------- */
 struct talus_status_page {
     uint64_t device_clock;  /* clocks since reset; a snapshot, never goes back within an epoch */
@@ -77,13 +86,16 @@ struct talus_status_page {
     uint64_t energy_uj;     /* microjoules that work has cost since reset, beyond idle power */
     uint32_t unit_clock_khz; /* step at which the PEs' units run; clock_khz: the full one */
     uint32_t clock_reason;  /* why it is what it is: TALUS_CLOCK_* */
+    uint64_t ecc_corrected[TALUS_ECC_MEMORIES]; /* by enum talus_ecc_memory: copies of ECC_CORRECTED */
+    uint64_t ecc_uncorrectable[TALUS_ECC_MEMORIES]; /* and of ECC_UNCORRECTABLE */
 };
 #define TALUS_CLOCK_FULL 0u
 #define TALUS_CLOCK_POWER_CAP 1u
-TALUS_ASSERT_SIZE(talus_status_page, 96);
+TALUS_ASSERT_SIZE(talus_status_page, 160);
 TALUS_ASSERT_OFFSET(talus_status_page, clock_khz, 24);
 TALUS_ASSERT_OFFSET(talus_status_page, temperature_mc, 48);
 TALUS_ASSERT_OFFSET(talus_status_page, commands_done, 56);
+TALUS_ASSERT_OFFSET(talus_status_page, ecc_corrected, 96);
 
 /* --- System registers (TALUS_SYSTEM_BASE + block) ------------------------------------------------- */
 #define TALUS_SYS_INFO 0x00000u
@@ -95,6 +107,7 @@ TALUS_ASSERT_OFFSET(talus_status_page, commands_done, 56);
 #define TALUS_SYS_HOSTIF 0x60000u
 #define TALUS_SYS_GRID 0x70000u
 #define TALUS_SYS_SENSORS 0x80000u
+#define TALUS_SYS_ECC 0x90000u
 
 #define TALUS_SYS_INFO_REGISTERS(X)                                                                \
     X(INFO_GENERATION, 0x00, 2, ro, "")                                                            \
@@ -221,6 +234,22 @@ enum talus_grid_register { TALUS_GRID_REGISTERS(TALUS_REGISTER_VALUE) GRID_END =
     X(SENSOR_CLOCK_KHZ, 0x10, 0, ro, "step at which the PEs' units run")                           \
     X(SENSOR_CLOCK_REASON, 0x14, 0, ro, "why it is what it is: TALUS_CLOCK_*")
 enum talus_sensor_register { TALUS_SENSOR_REGISTERS(TALUS_REGISTER_VALUE) SENSOR_END = 0x1000 };
+
+/* Memory errors. A word found with one wrong bit is corrected, for its reader and in the memory. One
+ * with more is left as it is; its reader is told: TALUS_CAUSE_HARDWARE_ERROR at a core or a command of
+ * the CP, TALUS_MEMORY_ERROR at a DMA channel. A write of the whole word ends either. */
+#define TALUS_ECC_REGISTERS(X)                                                                     \
+    X(ECC_RECORD, 0x00, 0, ro, "the oldest error that was not read: TALUS_ECC_RECORD_*; 0 = none") \
+    X(ECC_ADDRESS, 0x08, 0, ro, "64: device address of its word; local memory: in the absolute PE window") \
+    X(ECC_NEXT, 0x10, 0, wo, "1: the record was read, the next takes its place")                   \
+    X(ECC_LOST, 0x14, 0, ro, "errors since reset that found all TALUS_ECC_RECORDS in use; counted below all the same") \
+    X(ECC_CORRECTED, 0x40, 0, ro, "64, one each enum talus_ecc_memory: words corrected since reset") \
+    X(ECC_UNCORRECTABLE, 0x80, 0, ro, "64, one each: reads since reset that met more wrong bits")
+enum talus_ecc_register { TALUS_ECC_REGISTERS(TALUS_REGISTER_VALUE) ECC_END = 0x1000 };
+#define TALUS_ECC_RECORDS 16u /* that wait to be read, at most */
+#define TALUS_ECC_RECORD_VALID 1u
+#define TALUS_ECC_RECORD_UNCORRECTABLE 2u
+#define TALUS_ECC_RECORD_MEMORY(record) ((record) >> 8 & 0xffu) /* enum talus_ecc_memory */
 
 /* --- PE registers (TALUS_PE_REGS_BASE; others' through the windows at + TALUS_PE_WINDOW_REGS) ------ */
 #define TALUS_PE_REGISTERS(X)                                                                      \

@@ -36,6 +36,7 @@
     X(TALUS_DEVICE_ACCESS, TALUS_STATUS(2, 0x02), "device address outside memory")                 \
     X(TALUS_GZIP_DATA, TALUS_STATUS(2, 0x03), "not one whole gzip member, or a wrong checksum")    \
     X(TALUS_GZIP_ROOM, TALUS_STATUS(2, 0x04), "the gzip member inflates to more than announced")   \
+    X(TALUS_MEMORY_ERROR, TALUS_STATUS(2, 0x05), "device memory: more wrong bits than ECC corrects") \
     X(TALUS_KERNEL_FAULT, TALUS_STATUS(3, 0x00), "a core trapped; see the fault record")           \
     X(TALUS_KERNEL_ERROR, TALUS_STATUS(3, 0x01), "the kernel reported an error of its input")      \
     X(TALUS_KERNEL_TIMEOUT, TALUS_STATUS(3, 0x02), "job exceeded its time limit")                  \

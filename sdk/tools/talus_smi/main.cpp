@@ -120,6 +120,30 @@ int list(const Options& options) {
     return kExitOk;
 }
 
+constexpr const char* kEccMemories[] = {"local", "control_sram", "shared_sram", "dram"};
+
+Json ecc_json(const talus_drv_telemetry& now) {
+    Json out;
+    for (std::size_t memory = 0; memory < std::size(kEccMemories); ++memory)
+        out[kEccMemories[memory]] = {{"corrected", now.ecc_corrected[memory]},
+                                     {"uncorrectable", now.ecc_uncorrectable[memory]}};
+    return out;
+}
+
+// Memories without an error are not named.
+std::string ecc_text(const talus_drv_telemetry& now) {
+    constexpr const char* kNames[] = {"PE local memory", "control SRAM", "shared SRAM", "DRAM"};
+    std::string text;
+    for (std::size_t memory = 0; memory < std::size(kNames); ++memory) {
+        const std::uint64_t corrected = now.ecc_corrected[memory];
+        const std::uint64_t uncorrectable = now.ecc_uncorrectable[memory];
+        if (corrected + uncorrectable != 0)
+            text += fmt::format("{}{}: {} corrected, {} uncorrectable", text.empty() ? "" : "; ",
+                                kNames[memory], corrected, uncorrectable);
+    }
+    return text.empty() ? "none since reset" : text;
+}
+
 int info(const Options& options) {
     const DevicePtr device = open(options);
     talus_drv_device_info info = TALUS_DRV_INIT(talus_drv_device_info);
@@ -159,6 +183,7 @@ int info(const Options& options) {
             {"power_w", now.power_mw / 1000.0},
             {"energy_j", static_cast<double>(now.energy_uj) * 1e-6},
             {"unit_clock_hz", now.unit_clock_hz},
+            {"ecc", ecc_json(now)},
             {"clock_reason", now.clock_reason == TALUS_DRV_CLOCK_POWER_CAP ? "power cap" : "none"},
             {"sensors_modelled", info.simulated != 0},
             {"clock_hz", info.clock_hz},
@@ -203,6 +228,7 @@ int info(const Options& options) {
         fmt::format("{:.3f} GHz{}", static_cast<double>(now.unit_clock_hz) / 1e9,
                     now.clock_reason == TALUS_DRV_CLOCK_POWER_CAP ? ", held down by the power cap"
                                                                   : ""));
+    row("Memory errors", ecc_text(now));
     if (info.grid_rows != 0) {
         row("Grid", fmt::format("{} x {} PEs", info.grid_rows, info.grid_cols));
         row("Memory", fmt::format("{} MiB DRAM, {} MiB LLS, {} KiB per PE", info.dram_bytes >> 20,

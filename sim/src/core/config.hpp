@@ -43,7 +43,8 @@ namespace talus::sim {
 
 #define TALUS_CONFIG_LOCAL(X)                                                                      \
     X(bytes, u64, 65536, 1 << 24)                                                                  \
-    X(bytes_per_clock, u32, 1, 65536)
+    X(bytes_per_clock, u32, 1, 65536)                                                              \
+    X(ecc, flag, 0, 1)
 
 #define TALUS_CONFIG_CP(X)                                                                         \
     X(dispatch_clocks, u32, 0, 1000)                                                               \
@@ -118,6 +119,7 @@ namespace talus::sim {
     X(slice_interleave_bytes, u32, 64, 1 << 20)                                                    \
     X(slice_hash, flag, 0, 1)                                                                      \
     X(access_clocks, u32, 1, 10000)                                                                \
+    X(ecc, flag, 0, 1)                                                                             \
     X(llc_ways, u32, 1, 1024)                                                                      \
     X(llc_tag_clocks, u32, 0, 10000)                                                               \
     X(llc_misses_per_slice, u32, 1, 1 << 20)                                                       \
@@ -179,6 +181,7 @@ namespace talus::sim {
 #define TALUS_CONFIG_MEMORY(X)                                                                     \
     X(control_sram_bytes_per_clock, u32, 1, 4096)                                                  \
     X(control_sram_clocks, u32, 1, 10000)                                                          \
+    X(control_sram_ecc, flag, 0, 1)                                                                \
     X(staging_bytes_per_clock, u32, 1, 4096)                                                       \
     X(staging_clocks, u32, 1, 10000)                                                               \
     X(remote_local_clocks, u32, 1, 10000)                                                          \

@@ -19,6 +19,8 @@ class FaultHooks {
     virtual bool drops_dma(std::uint32_t pe, bool out, Cycle now, std::uint64_t bytes) = 0;
     /// The unit (enum talus_unit) begins no command before the returned time; kNever: no more.
     virtual Cycle stuck_until(std::uint32_t pe, unsigned unit, Cycle now) = 0;
+    /// Grid control has broadcast a job.
+    virtual void job_begins(Cycle) {}
     /// How many of `packets` over the PCIe link arrive damaged and are replayed.
     virtual std::uint64_t replays(Cycle now, std::uint64_t packets) = 0;
     /// An MSI-X message leaves the device. true: it never reaches the host.

@@ -1,6 +1,8 @@
 #include "fault_injector.hpp"
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 #include <random>
 #include <stdexcept>
 
@@ -32,6 +34,7 @@ constexpr struct {
 } kMemories[] = {{"local", InjectedFault::Memory::kLocal},
                  {"control", InjectedFault::Memory::kControl},
                  {"lls", InjectedFault::Memory::kLls},
+                 {"llc", InjectedFault::Memory::kLlc},
                  {"dram", InjectedFault::Memory::kDram}};
 constexpr struct {
     const char* name;
@@ -66,10 +69,53 @@ std::uint64_t size_of(const InjectedFault& fault, const Config& config) {
         return TALUS_CONTROL_SRAM_SIZE;
     case InjectedFault::Memory::kLls:
         return config.sram.scratch_bytes;
+    case InjectedFault::Memory::kLlc: // as what is behind it
     case InjectedFault::Memory::kDram:
         return config.dram.bytes;
     }
     return 0;
+}
+
+MemoryWord word_of(const InjectedFault& fault, std::uint64_t offset) {
+    MemoryWord word;
+    word.pe = fault.pe;
+    word.offset = offset;
+    switch (fault.memory) {
+    case InjectedFault::Memory::kLocal:
+        word.memory = TALUS_ECC_LOCAL;
+        break;
+    case InjectedFault::Memory::kControl:
+        word.memory = TALUS_ECC_CONTROL_SRAM;
+        break;
+    case InjectedFault::Memory::kLlc:
+        word.in_llc = true;
+        [[fallthrough]];
+    case InjectedFault::Memory::kLls:
+        word.memory = TALUS_ECC_SHARED_SRAM;
+        break;
+    case InjectedFault::Memory::kDram:
+        word.memory = TALUS_ECC_DRAM;
+        break;
+    }
+    return word;
+}
+
+const char* fate_text(EccFate fate) {
+    switch (fate) {
+    case EccFate::kCorrected:
+        return "corrected by ECC when it was read";
+    case EccFate::kMiscorrected:
+        return "ECC has corrected a wrong bit: too many for it";
+    case EccFate::kMissed:
+        return "read, and not noticed by ECC: too many bits for it";
+    case EccFate::kUncorrectable:
+        return "uncorrectable: who read it was told";
+    case EccFate::kOverwritten:
+        return "overwritten before it was read";
+    case EccFate::kDropped:
+        return "gone before it was read: the memory was cleared or the cache line replaced";
+    }
+    return "";
 }
 
 } // namespace
@@ -123,6 +169,16 @@ InjectedFault parse_fault(std::string_view text, const Config& config) {
             if (fault.bit > 7) {
                 refuse(text, "a byte has bits 0 to 7");
             }
+        } else if (key == "bits" && is_flip) {
+            fault.bits = static_cast<unsigned>(std::min<std::uint64_t>(number(text, value), 99));
+            if (fault.bits < 1 || fault.bits > hsiao::kDataBits) {
+                refuse(text, "a word has 1 to 64 bits");
+            }
+        } else if (key == "job" && is_flip) {
+            fault.job = number(text, value);
+            if (fault.job == 0) {
+                refuse(text, "0 makes no sense here");
+            }
         } else if (key == "seed" && is_flip) {
             fault.seed = number(text, value);
         } else if (key == "count" && (is_flip || fault.kind == InjectedFault::Kind::kDmaDrop ||
@@ -164,7 +220,7 @@ InjectedFault parse_fault(std::string_view text, const Config& config) {
     const bool local =
         fault.kind == InjectedFault::Kind::kFlip && fault.memory == InjectedFault::Memory::kLocal;
     if (fault.kind == InjectedFault::Kind::kFlip && !has_memory) {
-        refuse(text, "memory= is one of local, control, lls, dram");
+        refuse(text, "memory= is one of local, control, lls, llc, dram");
     }
     if ((local || fault.kind == InjectedFault::Kind::kDmaDrop ||
          fault.kind == InjectedFault::Kind::kStuck) &&
@@ -197,6 +253,14 @@ void FaultInjector::add(InjectedFault fault) {
     faults_.push_back(std::move(fault));
 }
 
+FaultInjector::FaultInjector(const DeviceParts& parts) : parts_(parts) {
+    parts_.fabric.ecc().add_listener(*this);
+}
+
+FaultInjector::~FaultInjector() {
+    parts_.fabric.ecc().remove_listener(*this);
+}
+
 void FaultInjector::record(InjectedFault& fault, Cycle now, std::string text) {
     ++fault.done;
     if (fault.effects.size() < kMaxEffects) {
@@ -211,6 +275,9 @@ void FaultInjector::fire(Cycle now) {
         if (fault.kind != InjectedFault::Kind::kFlip || fault.done != 0) {
             continue;
         }
+        if (fault.job != 0) {
+            continue; // until that begins
+        }
         if (fault.at <= now) {
             flip(fault, now);
         } else {
@@ -219,41 +286,74 @@ void FaultInjector::fire(Cycle now) {
     }
 }
 
-void FaultInjector::flip(InjectedFault& fault, Cycle now) {
-    std::uint8_t* memory = nullptr;
-    std::string name;
-    switch (fault.memory) {
-    case InjectedFault::Memory::kLocal:
-        memory = parts_.fabric.pe(fault.pe)->local_memory();
-        name = fmt::format("local memory of PE {}.{}", fault.pe / parts_.config.grid.cols,
-                           fault.pe % parts_.config.grid.cols);
-        break;
-    case InjectedFault::Memory::kControl:
-        memory = parts_.fabric.control_sram();
-        name = "control SRAM";
-        break;
-    case InjectedFault::Memory::kLls:
-        memory = parts_.fabric.lls();
-        name = "LLS";
-        break;
-    case InjectedFault::Memory::kDram:
-        memory = parts_.fabric.dram();
-        name = "DRAM";
-        break;
+void FaultInjector::job_begins(Cycle now) {
+    for (InjectedFault& fault : faults_) {
+        if (fault.job != 0 && --fault.job == 0) {
+            fault.at += now;
+        }
     }
+    next_ = now; // look again
+}
+
+void FaultInjector::flip(InjectedFault& fault, Cycle now) {
     parts_.cores.prepare_for_writes();
     std::mt19937_64 random(fault.seed);
     for (std::uint64_t i = 0; i < fault.count; ++i) {
         // The same draws whether they are used or not.
-        const std::uint64_t place = random() % fault.range;
+        const std::uint64_t place = random();
         const unsigned drawn = static_cast<unsigned>(random() % 8);
-        const std::uint64_t addr = fault.has_addr ? fault.addr : place;
+        std::uint64_t addr = fault.has_addr ? fault.addr : place % fault.range;
+        if (fault.memory == InjectedFault::Memory::kLlc && !fault.has_addr) {
+            const auto sector = parts_.fabric.llc().any_sector(place);
+            if (!sector) {
+                record(fault, now, "the LLC is empty: nothing happens");
+                continue;
+            }
+            addr = *sector + place % LastLevelCache::kSector;
+        }
         const unsigned bit = fault.bit < 8 ? fault.bit : drawn;
-        const std::uint8_t before = memory[addr];
-        memory[addr] = static_cast<std::uint8_t>(before ^ 1u << bit);
+        std::uint64_t bits = std::uint64_t{1} << (addr % hsiao::kWordBytes * 8 + bit);
+        while (static_cast<unsigned>(std::popcount(bits)) < fault.bits) {
+            bits |= std::uint64_t{1} << random() % hsiao::kDataBits;
+        }
+        flip_word(fault, now, addr, bits);
+    }
+}
+
+void FaultInjector::flip_word(InjectedFault& fault, Cycle now, std::uint64_t addr,
+                              std::uint64_t bits) {
+    const MemoryWord word = word_of(fault, addr - addr % hsiao::kWordBytes);
+    std::uint64_t before = 0;
+    std::memcpy(&before, parts_.fabric.bytes_of(word), sizeof before);
+    const std::size_t effect = fault.effects.size();
+    const auto number = static_cast<std::uint64_t>(&fault - faults_.data());
+    const bool kept = effect < kMaxEffects;
+    const std::uint64_t ticket = kept ? (number << 32 | effect) + 1 : 0;
+    if (!parts_.fabric.flip(word, bits, ticket)) {
         record(fault, now,
-               fmt::format("{} + {:#x}, bit {}: {:#04x} becomes {:#04x}", name, addr, bit, before,
-                           memory[addr]));
+               fmt::format("the LLC does not hold DRAM + {:#x}: nothing happens", addr));
+        return;
+    }
+    const unsigned shift = static_cast<unsigned>(addr % hsiao::kWordBytes) * 8;
+    std::string what =
+        fault.bits == 1
+            ? fmt::format("{}, bit {}: {:#04x} becomes {:#04x}",
+                          word.name(parts_.config.grid, addr), std::countr_zero(bits) % 8,
+                          before >> shift & 0xff, (before ^ bits) >> shift & 0xff)
+            : fmt::format("{}: {:#018x} becomes {:#018x}", word.name(parts_.config.grid), before,
+                          before ^ bits);
+    record(fault, now, std::move(what));
+    if (kept) {
+        fault.effects[effect].fate =
+            parts_.fabric.ecc().covers(word.memory) ? "not read yet" : "no ECC: silent";
+    }
+}
+
+void FaultInjector::on_ecc(const EccEvent& event) {
+    for (const std::uint64_t ticket : event.tickets) {
+        InjectedFault& fault = faults_.at((ticket - 1) >> 32);
+        InjectedFault::Effect& effect = fault.effects.at((ticket - 1) & 0xffffffffu);
+        effect.fate = fmt::format("{} (clock {})", fate_text(event.fate), parts_.events.now());
     }
 }
 
@@ -340,6 +440,9 @@ std::string FaultInjector::json() const {
         nlohmann::json array = nlohmann::json::array();
         for (const InjectedFault::Effect& effect : effects) {
             array.push_back({{"clock", effect.clock}, {"what", effect.text}});
+            if (!effect.fate.empty()) {
+                array.back()["fate"] = effect.fate;
+            }
         }
         return array;
     };
@@ -363,6 +466,9 @@ std::string FaultInjector::summary() const {
         }
         text += fmt::format(": injected {} times, first at clock {} ({}); ", fault.done,
                             fault.effects.front().clock, fault.effects.front().text);
+        if (!fault.effects.front().fate.empty()) {
+            text += fmt::format("that was: {}; ", fault.effects.front().fate);
+        }
         text += fault.noticed.empty()
                     ? std::string("noticed by nobody\n")
                     : fmt::format("noticed {} times, first at clock {}: {}\n", fault.noticed.size(),

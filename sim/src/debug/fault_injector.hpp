@@ -5,9 +5,13 @@
 //
 //   flip:memory=local:pe=3.4      a bit of a PE's local memory changes, as by a particle
 //   flip:memory=control|lls|dram  a bit of another memory
+//   flip:memory=llc               of what the cache holds then; places are offsets in DRAM
 //     [:addr=OFFSET]              from the memory's beginning; without it places are drawn by seed
 //     [:range=BYTES][:seed=S]     from the first BYTES (default: all)
 //     [:bit=0..7][:count=N]       bit of the byte (default: drawn); so many flips
+//     [:bits=N]                   of each, N bits of the 64 around that one, the others drawn: two
+//                                 are more than ECC corrects
+//     [:job=N]                    when the Nth launch since then is broadcast; `at` counts from it
 //   dma-drop:pe=3.4               DMA commands of the PE that complete but move nothing
 //     [:dir=in|out][:count=N]     in one direction only; so many (default: 1)
 //   stuck:pe=3.4:unit=UNIT        fi-in, fi-out, mlu, dpe, re or se begins no command
@@ -20,7 +24,9 @@
 //   10)
 //     [:for=CLOCKS]               from `at` on
 //
-// With [:at=CLOCK] it happens at the first event at or after that clock, otherwise at once.
+// With [:at=CLOCK] it happens at the first event at or after that clock, otherwise at once. A flip
+// in a memory with ECC is noticed by that (mem/ecc.hpp); the report says by which reader's access,
+// or why not.
 #ifndef TALUS_SIM_DEBUG_FAULT_INJECTOR_HPP
 #define TALUS_SIM_DEBUG_FAULT_INJECTOR_HPP
 
@@ -36,7 +42,7 @@ namespace talus::sim::debug {
 
 struct InjectedFault {
     enum class Kind : std::uint8_t { kFlip, kDmaDrop, kStuck, kLink, kMsixDrop, kDroop };
-    enum class Memory : std::uint8_t { kLocal, kControl, kLls, kDram };
+    enum class Memory : std::uint8_t { kLocal, kControl, kLls, kLlc, kDram };
 
     std::string text; ///< as given
     Kind kind = Kind::kFlip;
@@ -48,8 +54,10 @@ struct InjectedFault {
     bool has_addr = false;
     std::uint64_t addr = 0;
     std::uint64_t range = 0;
-    unsigned bit = 8; ///< 8: drawn
+    unsigned bit = 8;  ///< 8: drawn
+    unsigned bits = 1; ///< of each word
     std::uint64_t count = 1;
+    std::uint64_t job = 0; ///< launches to come until it is due; 0: none, `at` says when
     std::uint64_t seed = 0;
     std::uint64_t every = 1;
     bool any_vector = true;
@@ -62,6 +70,7 @@ struct InjectedFault {
     struct Effect {
         Cycle clock;
         std::string text;
+        std::string fate{}; ///< flips: what became of it
     };
     std::vector<Effect> effects; ///< what was done to the hardware
     std::vector<Effect> noticed; ///< errors that the device reported afterwards
@@ -71,9 +80,11 @@ struct InjectedFault {
 /// Throws std::invalid_argument with a sentence.
 InjectedFault parse_fault(std::string_view text, const Config& config);
 
-class FaultInjector final : public FaultHooks {
+class FaultInjector final : public FaultHooks, public EccListener {
   public:
-    explicit FaultInjector(const DeviceParts& parts) : parts_(parts) {}
+    /// The device outlives it.
+    explicit FaultInjector(const DeviceParts& parts);
+    ~FaultInjector() override;
 
     /// Any time on the timing thread, or before it runs.
     void add(InjectedFault fault);
@@ -86,7 +97,8 @@ class FaultInjector final : public FaultHooks {
     void notice(Cycle now, std::string_view what);
 
     const std::vector<InjectedFault>& faults() const { return faults_; }
-    /// {"faults": [{"spec", "injected": [{"clock", "what"}], "noticed": [...]}]}
+    /// {"faults": [{"spec", "injected": [{"clock", "what", "fate"}], "noticed": [...]}]}; only
+    /// flips have a fate.
     std::string json() const;
     /// One line per fault, for people.
     std::string summary() const;
@@ -97,9 +109,14 @@ class FaultInjector final : public FaultHooks {
     std::uint64_t replays(Cycle now, std::uint64_t packets) override;
     bool loses_msix(unsigned vector, Cycle now) override;
     unsigned droop_percent(Cycle now) override;
+    void job_begins(Cycle now) override;
+
+    // EccListener
+    void on_ecc(const EccEvent& event) override;
 
   private:
     void flip(InjectedFault& fault, Cycle now);
+    void flip_word(InjectedFault& fault, Cycle now, std::uint64_t addr, std::uint64_t bits);
     void record(InjectedFault& fault, Cycle now, std::string text);
     static bool active(const InjectedFault& fault, Cycle now) {
         return now >= fault.at && now - fault.at < fault.duration;

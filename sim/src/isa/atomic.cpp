@@ -84,6 +84,9 @@ bool Core::amo(const AmoRequest& request, std::uint64_t& old_value, Cycle& ready
         raise(lr ? cause::kLoadAccess : cause::kStoreAccess, request.addr);
         return false;
     }
+    if (guard && !pass_guard(*region, request.addr, request.len, AccessKind::kLoad, lo, hi))
+        [[unlikely]]
+        return false;
     watch();
     std::uint8_t* at = region->host + (request.addr - region->base);
     std::uint64_t memory = 0;

@@ -173,6 +173,8 @@ struct alignas(64) Hart::Core {
     bool watch_hit = false;                 ///< before_instruction() is due
     std::unique_ptr<CommitRecorder> commit; ///< null: nobody asks
 
+    MemoryGuard* guard = nullptr; ///< direct memory has damaged words
+
     HartConfig config;
     HartPort& port;
     std::unique_ptr<CodeCache> own_code;
@@ -190,7 +192,8 @@ struct alignas(64) Hart::Core {
     bool interpret_until(Enough enough);
     void run_translated();
     bool may_translate() const {
-        return profile && !debug && !commit && !pmp_binds(mode) && !pmp_binds(data_mode());
+        return profile && !debug && !commit && !guard && !pmp_binds(mode) &&
+               !pmp_binds(data_mode());
     }
 
     /// Asks the debugger where it may want to stop. false: run() returns.
@@ -223,6 +226,10 @@ struct alignas(64) Hart::Core {
     bool store_slow(std::uint64_t addr, const void* data, unsigned len);
     bool amo(const AmoRequest& request, std::uint64_t& old_value, Cycle& ready_at);
     const DirectRegion* find_region(std::uint64_t addr) const;
+    /// Before an access to direct memory while there is a guard; [lo, hi] shrinks to what is not
+    /// damaged.
+    bool pass_guard(const DirectRegion& region, std::uint64_t addr, std::uint64_t len,
+                    AccessKind kind, std::uint64_t& lo, std::uint64_t& hi);
     void drop_data_windows() { read_window.span = write_window.span = 0; }
 
     // csr.cpp: false = no such CSR or no right.

@@ -190,6 +190,12 @@ const Decoded* Core::refill() {
     }
     if (!source.free && !line_present(*this, pc))
         return nullptr;
+    if (guard && source.free) [[unlikely]] {
+        const DirectRegion* region = find_region(pc);
+        const std::uint64_t len = std::min<std::uint64_t>(4, source.base + source.size - pc);
+        if (region && !pass_guard(*region, pc, len, AccessKind::kFetch, lo, hi))
+            return nullptr;
+    }
 
     std::uint64_t page_base;
     CodePage* page = page_of(*this, source, pc, page_base);

@@ -315,6 +315,13 @@ void Hart::set_debug(const HartDebug* debug) {
     c.drop_data_windows();
 }
 
+void Hart::set_guard(MemoryGuard* guard) {
+    Core& c = *core_;
+    c.guard = guard;
+    c.window_len = 0;
+    c.drop_data_windows();
+}
+
 void Hart::set_commit_observer(CommitObserver* observer, std::uint64_t first, std::uint64_t last) {
     Core& c = *core_;
     c.commit = observer ? std::make_unique<CommitRecorder>(*observer, first, last) : nullptr;

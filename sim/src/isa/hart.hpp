@@ -24,6 +24,7 @@
 #include "core/types.hpp"
 #include "isa/commit.hpp"
 #include "isa/debug_hook.hpp"
+#include "isa/memory_guard.hpp"
 #include "isa/timing.hpp"
 
 namespace talus::sim {
@@ -48,6 +49,7 @@ inline constexpr std::uint64_t kStoreMisaligned = 6;
 inline constexpr std::uint64_t kStoreAccess = 7;
 inline constexpr std::uint64_t kEcallFromU = 8;
 inline constexpr std::uint64_t kEcallFromM = 11;
+inline constexpr std::uint64_t kHardwareError = 19; ///< the memory's ECC gave up on what was read
 inline constexpr std::uint64_t kInterrupt = std::uint64_t{1} << 63;
 } // namespace cause
 
@@ -307,6 +309,9 @@ class Hart {
     /// Stops for a debugger; null: none. `debug` outlives its use. To be called again after every
     /// change of what it refers to. Takes no time and changes none.
     void set_debug(const HartDebug* debug);
+    /// Direct memory has damaged words; null: none has. The hart is interpreted meanwhile, to the
+    /// same clocks. Outlives its use.
+    void set_guard(MemoryGuard* guard);
     /// Tells `observer` of every retired instruction whose pc is in [first, last]; null: nobody.
     /// The hart is interpreted meanwhile, to the same results and clocks. Outlives its use.
     void set_commit_observer(CommitObserver* observer, std::uint64_t first = 0,

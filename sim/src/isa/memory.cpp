@@ -40,6 +40,27 @@ bool may_open_window(Core& c, std::uint64_t addr, const void* data, unsigned len
 
 } // namespace
 
+bool Core::pass_guard(const DirectRegion& region, std::uint64_t addr, std::uint64_t len,
+                      AccessKind kind, std::uint64_t& lo, std::uint64_t& hi) {
+    const std::uint8_t* const at = region.host + (addr - region.base);
+    if (guard->damaged(at, len)) {
+        if (!sync_point())
+            return false;
+        if (!(kind == AccessKind::kStore ? guard->write(at, len) : guard->read(at, len))) {
+            raise(cause::kHardwareError, addr);
+            return false;
+        }
+        if (!guard)
+            return true;
+    }
+    const std::uint8_t* begin = region.host;
+    const std::uint8_t* end = region.host + region.size;
+    guard->undamaged(at, begin, end);
+    lo = std::max(lo, region.base + static_cast<std::uint64_t>(begin - region.host));
+    hi = std::min(hi, region.base + static_cast<std::uint64_t>(end - region.host) - 1);
+    return true;
+}
+
 bool Core::load_slow(std::uint64_t addr, void* data, unsigned len, Cycle& ready_at) {
     std::uint64_t lo = 0, hi = ~std::uint64_t{0};
     if (pmp_binds(data_mode()) && !pmp_allows(addr, len, AccessKind::kLoad, data_mode(), lo, hi)) {
@@ -52,6 +73,8 @@ bool Core::load_slow(std::uint64_t addr, void* data, unsigned len, Cycle& ready_
             raise(cause::kLoadAccess, addr);
             return false;
         }
+        if (guard && !pass_guard(*region, addr, len, AccessKind::kLoad, lo, hi)) [[unlikely]]
+            return false;
         std::memcpy(data, region->host + (addr - region->base), len);
         if (may_open_window(*this, addr, data, len, AccessKind::kLoad, lo, hi))
             read_window = window_of(*region, lo, hi);
@@ -85,6 +108,8 @@ bool Core::store_slow(std::uint64_t addr, const void* data, unsigned len) {
             raise(cause::kStoreAccess, addr);
             return false;
         }
+        if (guard && !pass_guard(*region, addr, len, AccessKind::kStore, lo, hi)) [[unlikely]]
+            return false;
         std::memcpy(region->host + (addr - region->base), data, len);
         if (may_open_window(*this, addr, data, len, AccessKind::kStore, lo, hi))
             write_window = window_of(*region, lo, hi);

@@ -100,6 +100,8 @@ class DataCaches {
     /// The line that access() asked for arrives at `when`; kNever: to be told again. Nothing if it
     /// was dropped meanwhile.
     void filled(HartId hart, std::uint64_t line, Cycle when);
+    /// The hart has the line, or it is on its way.
+    bool holds(HartId hart, std::uint64_t line) { return find(hart, line) != nullptr; }
     /// A cache-block operation. Of the result ok and write_backs count.
     Access block(HartId hart, CboOp op, std::uint64_t line);
     /// The hart's AMO at the memory: its line, dirty or not, leaves the cache first.

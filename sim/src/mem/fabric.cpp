@@ -32,6 +32,9 @@ std::uint64_t trap_cause(FabricError error, AccessKind kind) {
     if (error == FabricError::kSubgrid) {
         return TALUS_TRAP_SUBGRID;
     }
+    if (error == FabricError::kDamaged) {
+        return TALUS_CAUSE_HARDWARE_ERROR;
+    }
     const bool misaligned = error == FabricError::kMisaligned;
     switch (kind) {
     case AccessKind::kFetch:
@@ -56,7 +59,8 @@ Fabric::State::State(const Config& config_in, EventQueue& events_in, int staging
       sources(config), held(sources.count()), crossbars(config),
       control_sram_port(rate(config.memory.control_sram_bytes_per_clock)),
       staging_port(rate(config.memory.staging_bytes_per_clock)),
-      dram_controllers(config, events, *this), llc(config.sram, config.dram.bytes) {
+      dram_controllers(config, events, *this), llc(config.sram, config.dram.bytes),
+      ecc(config, llc) {
     const std::uint32_t count = config.pe_count();
     pes.assign(count, nullptr);
     const BandwidthCalendar port = rate(config.noc.pe_port_bytes_per_clock);
@@ -235,6 +239,9 @@ void Fabric::scrub(std::uint64_t addr, std::uint64_t len) {
         throw std::invalid_argument("scrub: not a range of LLS or DRAM");
     }
     (target.kind == TargetKind::kLls ? state_->lls : state_->dram).discard(target.offset, len);
+    if (state_->ecc.any()) {
+        state_->ecc.forget(target.host, len);
+    }
     if (target.kind == TargetKind::kDram) {
         state_->llc.forget(target.offset, len);
     }
@@ -265,6 +272,7 @@ void Fabric::reset() {
     s.control_sram_port.reset();
     s.staging_port.reset();
     s.dram_controllers.reset();
+    s.ecc.reset();
     s.llc.reset();
     s.transfers.clear();
     s.free_transfers.clear();
@@ -309,6 +317,46 @@ void Fabric::checkpoint(Checkpoint& state) {
     state(s.control_sram, s.lls, s.staging, s.dram);
     state.section("fabric");
     state(s.code_pages, s.counters, s.sources, s.crossbars, s.dram_controllers, s.llc, isolation_);
+    s.ecc.checkpoint(state, [this](const MemoryWord& word) { return bytes_of(word); });
+}
+
+Ecc& Fabric::ecc() {
+    return state_->ecc;
+}
+
+LastLevelCache& Fabric::llc() {
+    return state_->llc;
+}
+
+std::uint8_t* Fabric::bytes_of(const MemoryWord& word) const {
+    State& s = *state_;
+    switch (word.memory) {
+    case TALUS_ECC_LOCAL:
+        return s.pes.at(word.pe)->local_memory() + word.offset;
+    case TALUS_ECC_CONTROL_SRAM:
+        return s.control_sram.data() + word.offset;
+    case TALUS_ECC_SHARED_SRAM:
+        return (word.in_llc ? s.dram : s.lls).data() + word.offset;
+    default:
+        return s.dram.data() + word.offset;
+    }
+}
+
+bool Fabric::flip(const MemoryWord& word, std::uint64_t bits, std::uint64_t ticket) {
+    State& s = *state_;
+    if (word.in_llc && !s.llc.holds(word.offset)) {
+        return false;
+    }
+    std::uint8_t* const bytes = bytes_of(word);
+    if (s.ecc.covers(word.memory)) {
+        s.ecc.damage(word, bytes, bits, ticket);
+        return true;
+    }
+    std::uint64_t value = 0;
+    std::memcpy(&value, bytes, sizeof value);
+    value ^= bits;
+    std::memcpy(bytes, &value, sizeof value);
+    return true;
 }
 
 FabricError Fabric::admit(const Requester& who, const Target& target, std::uint64_t addr,
@@ -352,25 +400,30 @@ FabricResult Fabric::read(const Requester& who, Cycle now, std::uint64_t addr, v
         return {error, now};
     }
     if (target.memory()) {
+        const Cycle done =
+            answered ? now : state_->single(who, now, now, target, len, false, notify);
+        if (done != kNever && state_->ecc.any() && !state_->ecc.read(target.host, len)) {
+            return {FabricError::kDamaged, now};
+        }
         std::memcpy(data, target.host, len);
-    } else {
-        if (len > 8) {
+        return {FabricError::kNone, done};
+    }
+    if (len > 8) {
+        return {FabricError::kForbidden, now};
+    }
+    if ((addr & (len - 1)) != 0) {
+        return {FabricError::kMisaligned, now};
+    }
+    std::uint64_t value = 0;
+    if (target.kind == TargetKind::kMmio) {
+        if (!target.handler->mmio_read(who, now, addr, len, value)) {
             return {FabricError::kForbidden, now};
         }
-        if ((addr & (len - 1)) != 0) {
-            return {FabricError::kMisaligned, now};
-        }
-        std::uint64_t value = 0;
-        if (target.kind == TargetKind::kMmio) {
-            if (!target.handler->mmio_read(who, now, addr, len, value)) {
-                return {FabricError::kForbidden, now};
-            }
-        } else {
-            value = state_->pes[target.pe]->read_register(
-                now, static_cast<std::uint32_t>(target.offset), len);
-        }
-        std::memcpy(data, &value, len);
+    } else {
+        value = state_->pes[target.pe]->read_register(
+            now, static_cast<std::uint32_t>(target.offset), len);
     }
+    std::memcpy(data, &value, len);
     if (answered) {
         return {FabricError::kNone, now};
     }
@@ -385,6 +438,9 @@ FabricResult Fabric::write(const Requester& who, Cycle now, std::uint64_t addr, 
         return {error, now};
     }
     if (target.memory()) {
+        if (state_->ecc.any() && !state_->ecc.write(target.host, len)) {
+            return {FabricError::kDamaged, now};
+        }
         std::memcpy(target.host, data, len);
         written(who, addr, len);
     } else {
@@ -430,6 +486,9 @@ FabricResult Fabric::amo(const Requester& who, Cycle now, const AmoRequest& requ
                                            config_.memory.amo_clocks);
     if (done == kNever) {
         return {FabricError::kNone, kNever};
+    }
+    if (s.ecc.any() && !s.ecc.read(target.host, request.len)) {
+        return {FabricError::kDamaged, now};
     }
 
     const std::uint8_t* line = target.host - (request.addr & 63);
@@ -573,6 +632,9 @@ FabricError Fabric::poke(const Requester& who, Cycle now, std::uint64_t addr, co
         if (target.memory()) {
             std::memcpy(target.host, from, bytes);
             state_->break_reservations(target.host, bytes);
+            if (state_->ecc.any()) {
+                state_->ecc.overwritten(target.host, bytes);
+            }
         } else {
             const unsigned width = register_width(addr, len);
             if (addr % 4 != 0 || len < width) {

@@ -33,6 +33,7 @@
 #include "broadcast.hpp"
 #include "crossbars.hpp"
 #include "data_caches.hpp"
+#include "ecc.hpp"
 #include "isolation.hpp"
 #include "last_level_cache.hpp"
 #include "sources.hpp"
@@ -69,6 +70,7 @@ enum class FabricError : std::uint8_t {
     kForbidden,  ///< not for this requester, or not this kind of access (bulk to registers)
     kSubgrid,    ///< outside the issuing PE's sub-grid
     kMisaligned, ///< register access that is not natural
+    kDamaged,    ///< the memory holds more wrong bits than its ECC corrects
 };
 
 /// The trap that a *core's* access with this error takes (units: TALUS_TRAP_FABRIC).
@@ -189,6 +191,17 @@ class Fabric {
     /// that work for a domain ask it themselves.
     Isolation& isolation() { return isolation_; }
     const Isolation& isolation() const { return isolation_; }
+    /// Damaged words. read(), write() and amo() ask it; who uses span() does so himself, when the
+    /// bytes move.
+    Ecc& ecc();
+    /// Data bits of a word change, as by a particle: kept by ecc() where that protects the memory,
+    /// else in the bytes themselves. `ticket` as of Ecc::damage(). false: the word is to be in the
+    /// LLC, and is not.
+    bool flip(const MemoryWord& word, std::uint64_t bits, std::uint64_t ticket);
+    /// The word's first byte in host memory. The word must exist.
+    std::uint8_t* bytes_of(const MemoryWord& word) const;
+    LastLevelCache& llc();
+
     /// An instruction-cache line at addr was fetched: later writes to its page are told.
     void mark_code(std::uint64_t addr);
 

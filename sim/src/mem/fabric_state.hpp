@@ -184,6 +184,7 @@ struct Fabric::State final : DramClient {
     BandwidthCalendar staging_port;
     Dram dram_controllers;
     LastLevelCache llc;
+    Ecc ecc;
     std::vector<Transfer> transfers;
     std::vector<std::uint32_t> free_transfers;
     std::vector<Packet> packets;

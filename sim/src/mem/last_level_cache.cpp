@@ -211,6 +211,9 @@ LastLevelCache::Answer LastLevelCache::access(const Range& range, Use use, Alloc
             answer.write_backs = runs_of(lines.block[way], dirty);
             ++counters_.write_backs;
         }
+        if (listener_ != nullptr) [[unlikely]] {
+            tell_eviction(lines, way);
+        }
         lines.sectors[way] = 0;
         lines.block[way] = static_cast<std::uint32_t>(block);
         touch(lines, way);
@@ -236,6 +239,41 @@ LastLevelCache::Answer LastLevelCache::access(const Range& range, Use use, Alloc
         answer.what = Answer::What::kHit;
     }
     return answer;
+}
+
+void LastLevelCache::tell_eviction(const Set& set, std::uint32_t way) {
+    EvictionListener* const listener = listener_; // may have heard enough, and go
+    const std::uint32_t dirty = set.sectors[way] >> 16;
+    const std::uint32_t held = (set.sectors[way] | dirty) & 0xffff;
+    for (std::uint32_t left = held; left != 0; left &= left - 1) {
+        const auto sector = static_cast<unsigned>(std::countr_zero(left));
+        listener->on_eviction({set.block[way] * line_bytes_ + sector * kSector, kSector},
+                              (dirty >> sector & 1) != 0);
+    }
+}
+
+bool LastLevelCache::holds(std::uint64_t offset) {
+    if (!enabled()) {
+        return false;
+    }
+    const Set lines = set(set_of(offset / line_bytes_));
+    const std::uint32_t way = find(lines, offset / line_bytes_);
+    return way != kNoWay && (lines.sectors[way] >> offset % line_bytes_ / kSector & 1) != 0;
+}
+
+std::optional<std::uint64_t> LastLevelCache::any_sector(std::uint64_t draw) {
+    const std::uint64_t sectors = line_bytes_ / kSector;
+    const std::uint64_t count = words_.size() / 3 * sectors;
+    for (std::uint64_t i = 0; i < count; ++i) {
+        const std::uint64_t place = (draw % count + i) % count;
+        const std::uint64_t line = place / sectors;
+        const Set lines = set(static_cast<std::uint32_t>(line / ways_));
+        const auto way = static_cast<std::uint32_t>(line % ways_);
+        if ((lines.sectors[way] >> place % sectors & 1) != 0) {
+            return lines.block[way] * line_bytes_ + place % sectors * kSector;
+        }
+    }
+    return std::nullopt;
 }
 
 void LastLevelCache::discard(std::uint64_t offset, std::uint64_t bytes) {

@@ -36,6 +36,8 @@ struct LlcCounters {
     }
 };
 
+class EvictionListener;
+
 class LastLevelCache {
     /// In used_, added to the number of the fill that the line waits for.
     static constexpr std::uint32_t kOnItsWay = std::uint32_t{1} << 31;
@@ -114,6 +116,13 @@ class LastLevelCache {
     /// All lines are dropped: fundamental reset.
     void reset();
 
+    /// null: none. Outlives its use.
+    void set_listener(EvictionListener* listener) { listener_ = listener; }
+    /// The sector of this byte of DRAM is there.
+    bool holds(std::uint64_t offset);
+    /// A sector that is there, by its first byte in DRAM: one for each draw; nullopt: none is.
+    std::optional<std::uint64_t> any_sector(std::uint64_t draw);
+
     const LlcCounters& counters() const { return counters_; }
     /// No fill is under way.
     void checkpoint(Checkpoint& state) { state(counters_, uses_, words_); }
@@ -166,6 +175,7 @@ class LastLevelCache {
     void renumber();
     std::uint32_t open_fill(std::uint32_t set, std::uint32_t way, std::uint16_t sectors);
     void close_fill(std::uint32_t fill);
+    void tell_eviction(const Set& set, std::uint32_t way);
     Range range_of(std::uint64_t block, std::uint16_t sectors) const;
     std::vector<Range> runs_of(std::uint64_t block, std::uint16_t sectors) const;
 
@@ -185,6 +195,15 @@ class LastLevelCache {
     std::vector<std::uint32_t> free_fills_;
     std::uint32_t uses_ = 0;
     LlcCounters counters_;
+    EvictionListener* listener_ = nullptr;
+};
+
+/// Hears of every sector that is in a line which is replaced.
+class EvictionListener {
+  public:
+    virtual ~EvictionListener() = default;
+    /// `dirty`: it goes to DRAM.
+    virtual void on_eviction(const LastLevelCache::Range& sector, bool dirty) = 0;
 };
 
 /// The slice of a block of SRAM or of what it caches: the sum of the number's digits in base

@@ -48,6 +48,8 @@ bool set_operand(Command& command, OperandIndex index, std::uint8_t number, cons
     operand.move = TALUS_OPERAND_MOVE(word);
     operand.align = shape.align;
     operand.pitch = static_cast<std::uint32_t>(shape.pitch);
+    operand.rows = static_cast<std::uint32_t>(shape.rows);
+    operand.row_bytes = static_cast<std::uint32_t>(shape.row_bytes);
     operand.extent = extent_of(shape.rows, shape.pitch, shape.row_bytes);
     if (word >> 56 != 0) {
         return false;
@@ -339,6 +341,8 @@ bool decode_sequence(Command& c) {
 void cut(Operand& operand, std::uint64_t row, std::uint64_t byte, std::uint64_t rows,
          std::uint64_t row_bytes) {
     operand.offset += row * operand.pitch + byte;
+    operand.rows = static_cast<std::uint32_t>(rows);
+    operand.row_bytes = static_cast<std::uint32_t>(row_bytes);
     operand.extent = extent_of(rows, operand.pitch, row_bytes);
 }
 

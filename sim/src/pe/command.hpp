@@ -33,8 +33,10 @@ struct Operand {
     std::uint32_t move = 0;  ///< push or pop bytes
     std::uint32_t align = 1; ///< of the address and the pitch
     std::uint32_t pitch = 0;
-    std::uint64_t extent = 0; ///< bytes from the first to the last one
-    std::uint64_t base = 0;   ///< offset in local memory; valid once the command has begun
+    std::uint32_t rows = 0;
+    std::uint32_t row_bytes = 0; ///< what counts of `pitch`; meaningless if `extent` fits no memory
+    std::uint64_t extent = 0;    ///< bytes from the first to the last one
+    std::uint64_t base = 0;      ///< offset in local memory; valid once the command has begun
 };
 
 /// Indices of Command::operands.

@@ -406,6 +406,12 @@ void CommandProcessor::complete(unsigned unit, Cycle now) {
     Command& command = state.in_flight.front();
     settle_before(command);
     if (!lost(command, now)) {
+        if (shared_.fabric.ecc().any()) [[unlikely]] {
+            if (const auto found = state.unit->damage(command)) {
+                give_up(unit, *found, now);
+                return;
+            }
+        }
         state.unit->execute(command);
     }
     for (const Operand& operand : command.operands) {
@@ -430,6 +436,18 @@ void CommandProcessor::complete(unsigned unit, Cycle now) {
     core.outstanding[unit] -= command.last ? 1 : 0;
     state.in_flight.pop_front();
     state_changed(now);
+}
+
+/// The unit's first command cannot complete. What it holds (CBs, an RE bank) stays held, so that
+/// nobody takes its result for done.
+void CommandProcessor::give_up(unsigned unit, const Fault& found, Cycle now) {
+    UnitState& state = units_[unit];
+    const Command command = std::move(state.in_flight.front());
+    state.in_flight.pop_front();
+    cores_[command.core].stopped = true;
+    ++shared_.counters.faults;
+    faults_.on_command_fault(command.core, command, found, now);
+    dispatch(unit, now);
 }
 
 void CommandProcessor::state_changed(Cycle now) {

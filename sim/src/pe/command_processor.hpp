@@ -158,6 +158,7 @@ class CommandProcessor {
     void connect_units();
     void complete(unsigned unit, Cycle now);
     bool lost(const Command& command, Cycle now) const;
+    void give_up(unsigned unit, const Fault& fault, Cycle now);
     void settle_before(const Command& command);
     std::optional<Fault> evaluate(Command& command, Wait& wait) const;
     std::optional<Fault> evaluate_operand(const Command& command, Operand& operand,

@@ -74,6 +74,11 @@ std::optional<Fault> FabricInterface::check_indices(Command& command) {
     const bool wide = command.source_type == TALUS_CP_INT64;
     const std::uint8_t* list = local(command.operands[kFirst]);
     const std::uint64_t table_rows = command.words[3];
+    if (shared_.fabric.ecc().any()) {
+        if (auto fault = Unit::damage(list, 1, 0, command.rows * (wide ? 8ull : 4ull), false)) {
+            return fault;
+        }
+    }
     command.row_addresses.resize(command.rows);
     for (std::uint64_t i = 0; i < command.rows; ++i) {
         std::int64_t index = 0;
@@ -332,6 +337,27 @@ void FabricInterface::expect_row(const Command& command, std::uint64_t row) cons
     for (std::uint64_t at = 0; far != nullptr && at < command.row_bytes; at += kHostLine) {
         __builtin_prefetch(far + at);
     }
+}
+
+std::optional<Fault> FabricInterface::damage(const Command& command) {
+    std::optional<Fault> found = Unit::damage(command);
+    if (is_hint(command)) {
+        return found;
+    }
+    if (command.whole != nullptr) {
+        const auto far = Unit::damage(command.whole, command.rows, command.fabric_pitch,
+                                      command.row_bytes, out_);
+        return found ? found : far;
+    }
+    for (std::uint64_t row = 0; row < command.rows; ++row) {
+        const MemorySpan span =
+            shared_.fabric.span(who_, row_address(command, row), command.row_bytes, out_);
+        if (span.ok()) {
+            const auto far = Unit::damage(span.host, 1, 0, command.row_bytes, out_);
+            found = found ? found : far;
+        }
+    }
+    return found;
 }
 
 void FabricInterface::execute(Command& command) {

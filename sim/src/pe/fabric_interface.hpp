@@ -34,6 +34,7 @@ class FabricInterface final : public Unit, private BroadcastMember {
     std::string describe_wait() const override;
     bool answered(std::uint64_t token, Cycle now) override;
     std::optional<Cycle> finished() override;
+    std::optional<Fault> damage(const Command& command) override;
     void execute(Command& command) override;
     void reset() override;
     void checkpoint(Checkpoint& state) override {

@@ -286,6 +286,9 @@ void Pe::hold(Cycle now) {
         isolation.leave(s.index);
         s.cp.settle();
         s.memory.discard(0, s.memory.size());
+        if (Ecc& ecc = s.shared.fabric.ecc(); ecc.any()) {
+            ecc.forget(s.memory.data(), s.memory.size());
+        }
         s.cleared = now + clearing;
     }
     // A fundamental reset puts the clock back behind an earlier clearing.

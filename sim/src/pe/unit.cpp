@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "talus/hw/interrupts.h"
+
 namespace talus::sim {
 
 std::optional<std::uint32_t> PeShared::neighbour(unsigned direction, int step) const {
@@ -24,6 +26,38 @@ std::optional<std::uint32_t> PeShared::link_peer(unsigned direction, int step) c
     const int distance = step * (down ? static_cast<int>(grid.cols) : 1);
     const auto index = static_cast<std::uint32_t>(static_cast<int>(pe) + distance);
     return fabric.pe(index) != nullptr ? std::optional(index) : std::nullopt;
+}
+
+std::optional<Fault> Unit::damage(const std::uint8_t* bytes, std::uint64_t rows,
+                                  std::uint64_t pitch, std::uint64_t row_bytes, bool write) const {
+    if (pitch == row_bytes) { // words across rows are read or written as wholes
+        row_bytes *= rows;
+        rows = rows == 0 ? 0 : 1;
+    }
+    Ecc& ecc = shared_.fabric.ecc();
+    std::uint64_t bad = 0;
+    for (std::uint64_t row = 0; row < rows; ++row) {
+        const std::uint8_t* const at = bytes + row * pitch;
+        const std::uint64_t found =
+            write ? ecc.check_write(at, row_bytes) : ecc.check_read(at, row_bytes);
+        bad = bad == 0 ? found : bad;
+    }
+    return bad == 0 ? std::nullopt : std::optional(Fault{TALUS_CAUSE_HARDWARE_ERROR, bad});
+}
+
+std::optional<Fault> Unit::damage(const Command& command) {
+    std::optional<Fault> first;
+    // Sources before the destination, which may lie over them.
+    for (const OperandIndex index : {kFirst, kSecond, kDestination}) {
+        const Operand& operand = command.operands[index];
+        if (!operand.used) {
+            continue;
+        }
+        const auto found = damage(local(operand), operand.rows, operand.pitch, operand.row_bytes,
+                                  operand.producer);
+        first = first ? first : found;
+    }
+    return first;
 }
 
 std::optional<Cycle> PipelinedUnit::begin(Command& command, Cycle now) {

@@ -91,6 +91,10 @@ class Unit {
     /// For whom, for a deadlock report. Only if waits().
     virtual std::string describe_wait() const { return {}; }
 
+    /// The command is about to be executed, and some memory of the chip is damaged: the first
+    /// uncorrectable word of what it reads, or writes in part. By default its local operands count.
+    virtual std::optional<Fault> damage(const Command& command);
+
     /// The values. Called at completion, in order. A unit may put them off until settle().
     virtual void execute(Command& command) = 0;
     /// Computes what execute() has put off. Called before anybody could tell the difference: before
@@ -105,6 +109,9 @@ class Unit {
 
   protected:
     std::uint8_t* local(const Operand& operand) const { return shared_.local + operand.base; }
+    /// Checks rows of memory that the chip's ECC may know of; `bytes`: the first one's.
+    std::optional<Fault> damage(const std::uint8_t* bytes, std::uint64_t rows, std::uint64_t pitch,
+                                std::uint64_t row_bytes, bool write) const;
     PeCounters::Unit& counters(const Command& command) {
         return shared_.counters.units[command.unit];
     }

@@ -35,6 +35,14 @@ std::uint32_t WorkQueueEngine::rect() const {
            std::uint32_t{work.rows} << 16 | std::uint32_t{work.cols} << 24;
 }
 
+std::uint64_t WorkQueueEngine::damage(const std::uint8_t* bytes, std::uint64_t len, bool write) {
+    Ecc& ecc = shared_.fabric.ecc();
+    if (!ecc.any()) {
+        return 0;
+    }
+    return write ? ecc.check_write(bytes, len) : ecc.check_read(bytes, len);
+}
+
 void WorkQueueEngine::launch(Cycle arrival, std::uint64_t descriptor) {
     ++in_transit_;
     schedule(arrival, kLaunch, descriptor);
@@ -111,6 +119,9 @@ WorkQueueEngine::Outcome WorkQueueEngine::on_event(const Event& event) {
         if (!shared_.fabric.coherent(who_, event.a, sizeof(work), false)) {
             return fail(TALUS_TRAP_CACHE, event.a, now);
         }
+        if (const std::uint64_t bad = damage(span.host, sizeof(work), false); bad != 0) {
+            return fail(TALUS_CAUSE_HARDWARE_ERROR, bad, now);
+        }
         std::memcpy(&work, span.host, sizeof(work));
         const std::uint32_t cols = shared_.config.grid.cols;
         const std::uint32_t row = shared_.pe / cols;
@@ -133,6 +144,7 @@ WorkQueueEngine::Outcome WorkQueueEngine::on_event(const Event& event) {
             isolation_.enter(shared_.pe, work.domain);
         }
         latched_[tail_ % TALUS_WQ_SLOTS] = work;
+        damage(slot(tail_), TALUS_WQ_ARGS_OFFSET, true); // all of it is written
         std::memset(slot(tail_), 0, TALUS_WQ_ARGS_OFFSET);
         std::memcpy(slot(tail_), &work, sizeof(work));
         if (work.args_bytes != 0) {
@@ -155,7 +167,13 @@ WorkQueueEngine::Outcome WorkQueueEngine::on_event(const Event& event) {
         if (!shared_.fabric.coherent(who_, work.args, work.args_bytes, false)) {
             return fail(TALUS_TRAP_CACHE, work.args, now);
         }
-        std::memcpy(slot(tail_) + TALUS_WQ_ARGS_OFFSET, span.host, work.args_bytes);
+        std::uint8_t* const arguments = slot(tail_) + TALUS_WQ_ARGS_OFFSET;
+        std::uint64_t bad = damage(span.host, work.args_bytes, false);
+        bad = bad != 0 ? bad : damage(arguments, work.args_bytes, true);
+        if (bad != 0) {
+            return fail(TALUS_CAUSE_HARDWARE_ERROR, bad, now);
+        }
+        std::memcpy(arguments, span.host, work.args_bytes);
     }
     ++tail_;
     ++shared_.counters.launches;

@@ -49,6 +49,8 @@ class WorkQueueEngine {
 
   private:
     std::uint8_t* slot(std::uint32_t number) const;
+    /// Address of an uncorrectable word of what is about to be read, or written in part; 0: none.
+    std::uint64_t damage(const std::uint8_t* bytes, std::uint64_t len, bool write);
     void start(Cycle now);
     Outcome fail(std::uint64_t cause, std::uint64_t tval, Cycle now);
     void schedule(Cycle at, EventKind kind, std::uint64_t a);

@@ -86,6 +86,7 @@ Cores::Cores(const Config& config, EventQueue& events, Fabric& fabric, Diagnosti
     waits_.resize(harts_.size());
     fetches_.resize(harts_.size());
     fabric_.set_code_listener(this);
+    fabric_.ecc().set_guarded(this);
     if (caches_.enabled()) {
         caches_.set_listener(this);
         fabric_.set_caches(&caches_);
@@ -94,6 +95,7 @@ Cores::Cores(const Config& config, EventQueue& events, Fabric& fabric, Diagnosti
 
 Cores::~Cores() {
     fabric_.set_code_listener(nullptr);
+    fabric_.ecc().set_guarded(nullptr);
     fabric_.set_caches(nullptr);
 }
 
@@ -234,6 +236,9 @@ OpResult Cores::load(HartId hart, Cycle now, std::uint64_t addr, void* data, uns
         if (!span.ok()) {
             return fault(span.error, AccessKind::kLoad, addr);
         }
+        if (fabric_.ecc().any() && !lines_readable(hart, addr, len)) {
+            return fault(FabricError::kDamaged, AccessKind::kLoad, addr);
+        }
         Cycle ready = 0;
         if (!look_up(hart, now, addr, len, false, ready)) {
             return OpResult::trap(TALUS_TRAP_CACHE, addr);
@@ -253,6 +258,7 @@ OpResult Cores::load(HartId hart, Cycle now, std::uint64_t addr, void* data, uns
     const FabricResult result =
         fabric_.read(who, now, addr, data, len, {unit_, kLoaded, hart, access.ticket + 1}, again);
     if (!result.ok()) {
+        access.open = access.open && !again;
         return fault(result.error, AccessKind::kLoad, addr);
     }
     if (result.pending()) {
@@ -281,12 +287,18 @@ OpResult Cores::store(HartId hart, Cycle now, std::uint64_t addr, const void* da
         if (!span.ok()) {
             return fault(span.error, AccessKind::kStore, addr);
         }
+        if (fabric_.ecc().any() && !lines_readable(hart, addr, len)) {
+            return fault(FabricError::kDamaged, AccessKind::kStore, addr);
+        }
         Cycle ready = 0;
         if (!look_up(hart, now, addr, len, true, ready)) {
             return OpResult::trap(TALUS_TRAP_CACHE, addr);
         }
         std::copy_n(static_cast<const std::uint8_t*>(data), len, span.host);
         fabric_.written(who, addr, len);
+        if (fabric_.ecc().any()) {
+            fabric_.ecc().overwritten(span.host, len);
+        }
         return OpResult::ok(now + 1); // a line that is still under way takes it when it arrives
     }
     Waits& waits = waits_[hart];
@@ -327,6 +339,7 @@ OpResult Cores::amo(HartId hart, Cycle now, const AmoRequest& request) {
     const FabricResult result = fabric_.amo(Requester::hart(hart), now, request, old_value,
                                             {unit_, kLoaded, hart, access.ticket + 1}, again);
     if (!result.ok()) {
+        access.open = access.open && !again;
         const bool load = request.op == AmoOp::kLr;
         return fault(result.error, load ? AccessKind::kLoad : AccessKind::kStore, request.addr);
     }
@@ -365,6 +378,11 @@ bool Cores::cached(std::uint64_t addr, std::uint64_t len) const {
 void Cores::write_back(const DataCaches::Access& access, Cycle now) {
     for (unsigned i = 0; i < access.write_back_count; ++i) {
         const auto& [owner, line] = access.write_backs[i];
+        if (fabric_.ecc().any()) {
+            const MemorySpan span =
+                fabric_.span(Requester::engine(0), line, DataCaches::kLine, true);
+            fabric_.ecc().overwritten(span.host, DataCaches::kLine);
+        }
         Waits& waits = waits_[owner];
         const Cycle done = fabric_.packet(Requester::hart(owner), now, now, line, DataCaches::kLine,
                                           true, {unit_, kStored, owner, waits.generation});
@@ -374,6 +392,18 @@ void Cores::write_back(const DataCaches::Access& access, Cycle now) {
             waits.stores_done = std::max(waits.stores_done, done);
         }
     }
+}
+
+bool Cores::lines_readable(HartId hart, std::uint64_t addr, std::uint64_t len) {
+    const std::uint64_t last = (addr + len - 1) & ~(DataCaches::kLine - 1);
+    for (std::uint64_t line = addr & ~(DataCaches::kLine - 1); line <= last;
+         line += DataCaches::kLine) {
+        const MemorySpan span = fabric_.span(Requester::engine(0), line, DataCaches::kLine, false);
+        if (!caches_.holds(hart, line) && !fabric_.ecc().read(span.host, DataCaches::kLine)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 bool Cores::look_up(HartId hart, Cycle now, std::uint64_t addr, std::uint64_t len, bool store,
@@ -477,6 +507,7 @@ OpResult Cores::fetch_miss(HartId hart, Cycle now, std::uint64_t line_addr) {
         fabric_.read(Requester::hart(hart), now, line_addr, line.data(), kFetchLineBytes,
                      {unit_, kFetched, hart, access.ticket + 1}, again);
     if (!result.ok()) {
+        access.open = access.open && !again;
         return fault(result.error, AccessKind::kFetch, line_addr);
     }
     if (result.pending()) {
@@ -561,6 +592,21 @@ void Cores::prepare_for_writes() {
         pe->settle();
     }
     code_.invalidate();
+}
+
+void Cores::guard_changed(const MemoryWord& word) {
+    const bool local = word.memory == TALUS_ECC_LOCAL;
+    if (!local && word.memory != TALUS_ECC_CONTROL_SRAM) {
+        return; // cores go through the fabric
+    }
+    Ecc& ecc = fabric_.ecc();
+    const bool damaged = local ? ecc.damaged(pes_[word.pe]->local_memory(), TALUS_LOCAL_SIZE)
+                               : ecc.damaged(fabric_.control_sram(), TALUS_CONTROL_SRAM_SIZE);
+    const HartId first = local ? TALUS_HART_OF(word.pe, 0) : 0;
+    const HartId count = local ? TALUS_CORES_PER_PE : TALUS_CONTROL_HARTS;
+    for (HartId hart = first; hart < first + count; ++hart) {
+        harts_[hart]->set_guard(damaged ? &ecc : nullptr);
+    }
 }
 
 void Cores::on_trap(HartId hart, const TrapInfo& info) {

@@ -38,6 +38,7 @@ class Cores final : public HartPort,
                     public BlockReasons,
                     public CodeWriteListener,
                     public IncoherenceListener,
+                    public EccGuarded,
                     public EventSink {
   public:
     /// Makes the PEs and all harts. Everything passed in outlives the cores.
@@ -130,6 +131,10 @@ class Cores final : public HartPort,
     // IncoherenceListener
     void on_incoherence(const Incoherence& incoherence) override;
 
+    // EccGuarded
+    void guard_changed(const MemoryWord& word) override;
+    void before_change() override { prepare_for_writes(); }
+
     // EventSink: answers of memory
     void on_event(const Event& event) override;
 
@@ -143,6 +148,8 @@ class Cores final : public HartPort,
     bool look_up(HartId hart, Cycle now, std::uint64_t addr, std::uint64_t len, bool store,
                  Cycle& ready);
     void write_back(const DataCaches::Access& access, Cycle now);
+    /// Whether the lines of an access that the core's cache has to fetch can be read.
+    bool lines_readable(HartId hart, std::uint64_t addr, std::uint64_t len);
     enum EventKind : std::uint32_t {
         kFetched, ///< a = hart, b = ticket: the fetch that it waits for may go on
         kLoaded,  ///< a = hart, b = ticket: the load or AMO that it waits for may go on

@@ -58,13 +58,14 @@ Device::Device(DeviceOptions options, Diagnostics& diagnostics)
                       options_.config.device.clock_khz, status_page(registers_memory_)),
       link_(options_.config),
       queue_engine_(events_, diagnostics_, link_, interrupts_, host_interface_, fabric_.isolation(),
-                    fabric_.control_sram()),
+                    fabric_.control_sram(), fabric_.ecc()),
       dma_(options_.config, events_, diagnostics_, link_, fabric_, interrupts_),
       meter_(options_.config, cores_, fabric_, link_), governor_(options_.config, meter_),
       perf_(options_.config, cores_, fabric_, link_, meter_),
       grid_(options_.config, cores_, interrupts_, diagnostics_, fabric_, perf_),
-      sensors_(options_.config, meter_, governor_), info_(options_.config, options_.serial),
-      uart_(diagnostics_), bus_(clint_) {
+      sensors_(options_.config, meter_, governor_),
+      ecc_(options_.config, events_, fabric_.ecc(), interrupts_, host_interface_, diagnostics_),
+      info_(options_.config, options_.serial), uart_(diagnostics_), bus_(clint_) {
     if (options_.rom.size() != TALUS_ROM_SIZE) {
         throw std::invalid_argument("the boot ROM image has the wrong size");
     }
@@ -77,6 +78,7 @@ Device::Device(DeviceOptions options, Diagnostics& diagnostics)
     bus_.attach(TALUS_SYS_HOSTIF, host_interface_);
     bus_.attach(TALUS_SYS_GRID, grid_);
     bus_.attach(TALUS_SYS_SENSORS, sensors_);
+    bus_.attach(TALUS_SYS_ECC, ecc_);
     cores_.connect(bus_);
     cores_.set_governor(&governor_);
     fabric_.add_mmio(TALUS_SYSTEM_BASE, TALUS_SYSTEM_SIZE, bus_);
@@ -361,6 +363,7 @@ void Device::reset_device() {
     governor_.restart(0);
     host_interface_.complete_reset(0, true);
     host_interface_.set_sensors(sensors_.temperature_mc(), sensors_.power_mw());
+    ecc_.reset();
     cores_.reset();
     grid_.reset(0);
 }
@@ -386,6 +389,9 @@ void Device::scrub_tenant_memory() {
     for (std::uint32_t index = 0; index < config.pe_count(); ++index) {
         if (PePort* pe = fabric_.pe(index)) {
             std::fill_n(pe->local_memory(), TALUS_LOCAL_KERNEL_BYTES, std::uint8_t{0});
+            if (fabric_.ecc().any()) {
+                fabric_.ecc().forget(pe->local_memory(), TALUS_LOCAL_KERNEL_BYTES);
+            }
         }
     }
 }

@@ -39,6 +39,7 @@
 #include "cores.hpp"
 #include "device_debugger.hpp"
 #include "dma_engine.hpp"
+#include "ecc_block.hpp"
 #include "grid_control.hpp"
 #include "host_inbox.hpp"
 #include "host_interface.hpp"
@@ -173,6 +174,7 @@ class Device final : public PciDeviceModel, public DebugServices {
     PerfMonitor perf_;
     GridControl grid_;
     Sensors sensors_;
+    EccBlock ecc_;
     SystemInfo info_;
     Uart uart_;
     SystemBus bus_;

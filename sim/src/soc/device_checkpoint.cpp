@@ -30,7 +30,7 @@ void Device::checkpoint(Checkpoint& state) {
     state(cores_);
     state.section("system");
     state(clint_, interrupts_, host_interface_, link_, queue_engine_, dma_, governor_, grid_,
-          sensors_, uart_);
+          sensors_, ecc_, uart_);
 }
 
 void Device::save(const std::string& path) {

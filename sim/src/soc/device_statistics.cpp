@@ -87,6 +87,15 @@ void Device::write_statistics() {
                       {"dram_channel_bytes", fabric.dram_channel_bytes},
                       {"pe_to_pe_bytes", fabric.pe_to_pe_bytes},
                       {"amos", fabric.amos}};
+    const EccCounters& ecc = fabric_.ecc().counters();
+    const auto by_memory = [](const std::array<std::uint64_t, TALUS_ECC_MEMORIES>& counts) {
+        return Json{{"local", counts[TALUS_ECC_LOCAL]},
+                    {"control_sram", counts[TALUS_ECC_CONTROL_SRAM]},
+                    {"shared_sram", counts[TALUS_ECC_SHARED_SRAM]},
+                    {"dram", counts[TALUS_ECC_DRAM]}};
+    };
+    root["ecc"] = {{"corrected", by_memory(ecc.corrected)},
+                   {"uncorrectable", by_memory(ecc.uncorrectable)}};
     const Crossbars& links = fabric_.crossbars();
     for (std::uint32_t link = 0; link < links.link_count(); ++link) {
         const auto counted = [&](Crossbars::Direction direction) {

@@ -331,6 +331,10 @@ void DmaEngines::host_side(Cycle now, unsigned index, std::uint64_t slot) {
         const std::uint64_t source = way == TALUS_COPY_D2H ? chunk.device : chunk.host;
         const MemorySpan span = fabric_.span(engine, source, bytes, false);
         (void)fabric_.coherent(engine, source, bytes, false); // told, and read all the same
+        if (fabric_.ecc().any() && !fabric_.ecc().read(span.host, bytes)) {
+            finish(now, index, TALUS_MEMORY_ERROR);
+            return;
+        }
         std::copy_n(span.host, bytes, chunk.data.data());
     }
     const Notify done{unit_, kDone, index | slot << 8, channel.generation};
@@ -356,6 +360,10 @@ void DmaEngines::chunk_done(Cycle now, unsigned index, std::uint64_t slot) {
         }
     } else {
         const MemorySpan span = fabric_.span(Requester::engine(index), chunk.device, bytes, true);
+        if (fabric_.ecc().any() && !fabric_.ecc().write(span.host, bytes)) {
+            finish(now, index, TALUS_MEMORY_ERROR);
+            return;
+        }
         std::copy_n(chunk.data.data(), bytes, span.host);
         fabric_.written(Requester::engine(index), chunk.device, bytes);
     }

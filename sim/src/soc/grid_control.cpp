@@ -93,6 +93,9 @@ void GridControl::launch(Cycle now) {
         return;
     }
     ++launches_;
+    if (FaultHooks* faults = fabric_.fault_hooks(); faults != nullptr) {
+        faults->job_begins(now);
+    }
     const talus_work& work = job->work;
     std::erase_if(jobs_, [&](const Job& old) { return old.index == work.job; });
     if (record(work.record) != nullptr) {
@@ -143,7 +146,7 @@ void GridControl::store_counters(Cycle now, std::uint64_t to) {
     if (perf_from_ != 0) {
         const MemorySpan from = fabric_.span(who, perf_from_, sizeof(talus_perf_record), false);
         talus_perf_record earlier{};
-        if (from.ok()) {
+        if (from.ok() && (!fabric_.ecc().any() || fabric_.ecc().read(from.host, sizeof earlier))) {
             std::memcpy(&earlier, from.host, sizeof earlier);
         }
         if (earlier.magic != TALUS_PERF_MAGIC || earlier.count != TALUS_PERF_COUNT) {
@@ -158,6 +161,9 @@ void GridControl::store_counters(Cycle now, std::uint64_t to) {
         for (unsigned index = 0; index < TALUS_PERF_COUNT; ++index) {
             record.counters[index] -= earlier.counters[index];
         }
+    }
+    if (fabric_.ecc().any()) {
+        fabric_.ecc().overwritten(span.host, sizeof record);
     }
     std::memcpy(span.host, &record, sizeof record);
     fabric_.written(who, to, sizeof record);

@@ -217,6 +217,13 @@ void HostInterface::set_energy(std::uint64_t energy_uj, std::uint32_t unit_clock
     publish_page(page_->clock_reason, reason);
 }
 
+void HostInterface::set_ecc(const EccCounters& counters) {
+    for (unsigned memory = 0; memory < TALUS_ECC_MEMORIES; ++memory) {
+        publish_page(page_->ecc_corrected[memory], counters.corrected[memory]);
+        publish_page(page_->ecc_uncorrectable[memory], counters.uncorrectable[memory]);
+    }
+}
+
 void HostInterface::count_completion() {
     ++completions_;
     publish_page(page_->commands_done, std::uint64_t{completions_});

@@ -20,6 +20,7 @@
 #include "talus/hw/registers.h"
 
 #include "../core/checkpoint.hpp"
+#include "../mem/ecc.hpp"
 #include "interrupt_controller.hpp"
 #include "register_block.hpp"
 
@@ -60,6 +61,7 @@ class HostInterface final : public RegisterBlock {
     void set_parked(bool parked);
     void set_sensors(std::int32_t temperature_mc, std::uint32_t power_mw);
     void set_energy(std::uint64_t energy_uj, std::uint32_t unit_clock_khz, std::uint32_t reason);
+    void set_ecc(const EccCounters& counters);
     void count_completion();
     std::uint64_t completions() const { return completions_; }
 

@@ -24,9 +24,9 @@ bool valid_ring(std::uint32_t entries) {
 
 QueueEngine::QueueEngine(EventQueue& events, Diagnostics& diagnostics, PcieLink& link,
                          InterruptController& interrupts, HostInterface& host_interface,
-                         Isolation& isolation, std::uint8_t* control_sram)
+                         Isolation& isolation, std::uint8_t* control_sram, Ecc& ecc)
     : events_(events), diagnostics_(diagnostics), link_(link), interrupts_(interrupts),
-      host_interface_(host_interface), isolation_(isolation),
+      host_interface_(host_interface), isolation_(isolation), ecc_(ecc),
       inbox_(reinterpret_cast<talus_inbox_slot*>(control_sram + TALUS_INBOX_OFFSET)),
       outbox_(reinterpret_cast<talus_outbox_slot*>(control_sram + TALUS_OUTBOX_OFFSET)),
       unit_(events.add_unit(*this, "queue engine")) {}
@@ -142,6 +142,9 @@ void QueueEngine::fetched(Cycle now, unsigned qid, std::uint32_t start, std::uin
     for (std::uint32_t i = 0; i < count; ++i) {
         queue.sq_head = (start + i + 1) % queue.entries;
         talus_inbox_slot& slot = inbox_[(inbox_tail_ + i) % TALUS_INBOX_SLOTS];
+        if (ecc_.any()) {
+            ecc_.overwritten(reinterpret_cast<const std::uint8_t*>(&slot), sizeof slot);
+        }
         slot = talus_inbox_slot{};
         slot.sqe = entries[i];
         slot.admitted = queue.admissions.front().when;
@@ -163,6 +166,11 @@ void QueueEngine::drain_outbox(Cycle now) {
         const std::uint32_t slot = outbox_taken_++;
         const talus_outbox_slot& source = outbox_[slot % TALUS_OUTBOX_SLOTS];
         outbox_done_[slot % TALUS_OUTBOX_SLOTS] = false;
+        if (ecc_.any() &&
+            !ecc_.read(reinterpret_cast<const std::uint8_t*>(&source), sizeof source)) {
+            finish_slot(now, slot); // whose completion it was is not known
+            continue;
+        }
         const unsigned qid = source.cqe.qid;
         if (qid >= TALUS_MAX_QUEUES || !queues_[qid].enabled) {
             // Also what is left of a queue that a reset or the host has taken away.

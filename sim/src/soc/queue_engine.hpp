@@ -18,6 +18,7 @@
 #include "../core/diagnostics.hpp"
 #include "../core/event_queue.hpp"
 #include "../core/trace_sink.hpp"
+#include "../mem/ecc.hpp"
 #include "../mem/isolation.hpp"
 #include "../pci/device_model.hpp"
 #include "host_interface.hpp"
@@ -32,7 +33,7 @@ class QueueEngine final : public RegisterBlock, public EventSink {
     /// `control_sram`: TALUS_CONTROL_SRAM_SIZE bytes.
     QueueEngine(EventQueue& events, Diagnostics& diagnostics, PcieLink& link,
                 InterruptController& interrupts, HostInterface& host_interface,
-                Isolation& isolation, std::uint8_t* control_sram);
+                Isolation& isolation, std::uint8_t* control_sram, Ecc& ecc);
 
     void connect(HostPort& host) { host_ = &host; }
 
@@ -162,6 +163,7 @@ class QueueEngine final : public RegisterBlock, public EventSink {
     InterruptController& interrupts_;
     HostInterface& host_interface_;
     Isolation& isolation_;
+    Ecc& ecc_;
     talus_inbox_slot* inbox_;
     talus_outbox_slot* outbox_;
     HostPort* host_ = nullptr;

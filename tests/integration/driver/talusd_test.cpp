@@ -320,7 +320,7 @@ TEST(Talusd, AResetIsTheClientsOwn) {
 
 // Firmware that is gone takes a reset of the card; the others hear why, and go on after it.
 TEST(Talusd, DeadFirmwareIsBootedAnewForAll) {
-    std::string flips;
+    std::string flips = "--set memory.control_sram_ecc=false ";
     // Most of the control firmware's text, from 40 ms of device time on.
     for (unsigned address = 0x100000; address < 0x103800; address += 8) {
         char text[80];

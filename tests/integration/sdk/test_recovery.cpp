@@ -349,7 +349,7 @@ TEST_F(Hang, StrictAndKeepLostGiveTheirError) {
 // the device that this process holds, for by its name it could not be had a second time.
 TEST_F(Hang, DeadFirmwareIsBootedAnewAndTheRunRepeated) {
     const std::vector<float> wanted = expected();
-    std::vector<std::string> arguments;
+    std::vector<std::string> arguments{"--set", "memory.control_sram_ecc=false"};
     // Most of the control firmware's text, after 100 ms of device time: when the model is loaded.
     for (unsigned address = 0x100000; address < 0x103800; address += 8)
         arguments.insert(

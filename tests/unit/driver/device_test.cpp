@@ -223,6 +223,8 @@ TEST_F(DeviceTest, InspectionTouchesNothing) {
     EXPECT_STREQ(device->info().boot_state_name, "ROM_READY");
     EXPECT_STREQ(device->info().firmware_version, "");
     EXPECT_EQ(device->telemetry().temperature_mc, 41500);
+    EXPECT_EQ(device->telemetry().ecc_corrected[TALUS_ECC_DRAM], 5u);
+    EXPECT_EQ(device->telemetry().ecc_uncorrectable[TALUS_ECC_LOCAL], 6u);
     EXPECT_EQ(failure([&] { device->create_queue(0, WaitBy::kPoll); }).first,
               TALUS_DRV_UNSUPPORTED);
     EXPECT_EQ(failure([&] { device->host_allocate(64, 64); }).first, TALUS_DRV_UNSUPPORTED);

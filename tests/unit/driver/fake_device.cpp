@@ -288,6 +288,8 @@ talus_status_page FakeTransport::status() {
     page.boot_state = s_.boot_state;
     page.post_code = 0x42;
     page.temperature_mc = 41500;
+    page.ecc_corrected[TALUS_ECC_DRAM] = 5;
+    page.ecc_uncorrectable[TALUS_ECC_LOCAL] = 6;
     page.power_mw = 65000;
     return page;
 }

@@ -149,6 +149,8 @@ static void write(enum access access, uint64_t address, uint64_t value) {
     g_writes[g_write_count++] = address;
     if (address == TALUS_SYSTEM_BASE + TALUS_SYS_INTC + INTC_PENDING)
         *register_at(address) &= ~value;
+    else if (address == TALUS_SYSTEM_BASE + TALUS_SYS_ECC + ECC_NEXT)
+        *register_at(TALUS_SYSTEM_BASE + TALUS_SYS_ECC + ECC_RECORD) = 0;
     else
         *register_at(address) = value;
 }

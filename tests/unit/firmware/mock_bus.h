@@ -2,7 +2,7 @@
  *
  * Strict mode, from the first expect_*() on: register accesses must come exactly as expected, in
  * order, until bus_done(). Model mode otherwise: registers keep what is written (INTC_PENDING is
- * write-one-to- clear), and every write is recorded for bus_writes_to(). Memory is plain in both.
+ * write-one-to-clear, ECC_NEXT clears ECC_RECORD), and every write is recorded for bus_writes_to(). Memory is plain in both.
  */
 #ifndef TALUS_TESTS_FIRMWARE_MOCK_BUS_H
 #define TALUS_TESTS_FIRMWARE_MOCK_BUS_H

@@ -45,7 +45,7 @@ static void test_boot(void** state) {
     assert_int_equal(bus_get(HOSTIF + HOSTIF_BOOT_STATE), TALUS_BOOT_STARTING);
     assert_int_equal(bus_get(SYS(GRID) + GRID_PE_VECTOR), TALUS_LLS_BASE + 64);
     assert_int_equal(bus_get(SYS(GRID) + GRID_LAUNCH_RECT), 8 << 16 | 8 << 24);
-    assert_int_equal(bus_get(SYS(INTC) + INTC_ENABLE), 0x7ff);
+    assert_int_equal(bus_get(SYS(INTC) + INTC_ENABLE), 0xfff);
     assert_false(answered());
     software_interrupt(); /* not all PEs yet */
     assert_false(answered());

@@ -29,6 +29,11 @@ TEST(FaultSpec, TakesWhatTheHeaderDescribes) {
     EXPECT_EQ(flip.count, 2u);
     EXPECT_EQ(flip.seed, 9u);
     EXPECT_EQ(flip.at, 12345u);
+    EXPECT_EQ(flip.bits, 1u);
+    const InjectedFault words = parse("flip:memory=llc:bits=2:job=3:at=100");
+    EXPECT_EQ(words.memory, InjectedFault::Memory::kLlc);
+    EXPECT_EQ(words.bits, 2u);
+    EXPECT_EQ(words.job, 3u);
     const InjectedFault stuck = parse("stuck:pe=3.4:unit=se:for=100");
     EXPECT_EQ(stuck.pe, 28u); // 8 columns
     EXPECT_EQ(stuck.duration, 100u);
@@ -89,6 +94,10 @@ TEST(FaultSpec, SaysWhatIsWrong) {
         {"flip:memory=dram:bit=8", "bits 0 to 7"},
         {"flip:memory=dram:count=0", "0 makes no sense"},
         {"flip:memory=dram:count=99999999", "at most"},
+        {"flip:memory=dram:bits=0", "1 to 64 bits"},
+        {"flip:memory=dram:bits=65", "1 to 64 bits"},
+        {"flip:memory=dram:job=0", "0 makes no sense"},
+        {"stuck:pe=0.0:unit=dpe:job=1", "does not belong"},
         {"flip:memory=dram:unit=dpe", "does not belong"},
         {"flip:memory=dram:addr=-1", "not a number"},
         {"flip:memory=dram:addr=12z", "not a number"},

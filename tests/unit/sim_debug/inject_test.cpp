@@ -7,6 +7,10 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "talus/hw/address_map.h"
+#include "talus/hw/registers.h"
+#include "talus/hw/status.h"
+
 #include "session.hpp"
 
 namespace {
@@ -29,9 +33,15 @@ class Inject : public testing::Test {
   protected:
     Folder folder;
     nlohmann::json faults;
+    nlohmann::json ecc; ///< of the statistics
 
-    Outcome run(const std::vector<std::string>& specifications) {
-        std::vector<std::string> arguments{"--inject-report", folder.path("report.json")};
+    Outcome run(const std::vector<std::string>& specifications,
+                const std::vector<std::string>& switches = {}) {
+        std::vector<std::string> arguments{"--inject-report", folder.path("report.json"), "--stats",
+                                           folder.path("stats.json")};
+        for (const std::string& assignment : switches) {
+            arguments.insert(arguments.end(), {"--set", assignment});
+        }
         for (const std::string& specification : specifications) {
             arguments.insert(arguments.end(), {"--inject", specification});
         }
@@ -41,7 +51,13 @@ class Inject : public testing::Test {
         outcome.completions.resize(3);
         std::ifstream file(folder.path("report.json"));
         faults = nlohmann::json::parse(file)["faults"];
+        std::ifstream statistics(folder.path("stats.json"));
+        ecc = nlohmann::json::parse(statistics)["ecc"];
         return outcome;
+    }
+    /// What became of a fault's first flip.
+    std::string fate(std::size_t fault = 0) const {
+        return faults.at(fault).at("injected").at(0).at("fate").get<std::string>();
     }
 };
 
@@ -124,32 +140,159 @@ TEST_F(Inject, AFlipHappensAtItsClock) {
     EXPECT_NE(faults[1]["injected"], drawn);
 }
 
-// By hand: a bit of the operand, while the kernel stands before it.
-TEST_F(Inject, AFlipFromGdbIsInTheResult) {
-    const Outcome reference = run_session({});
-    const std::string socket = folder.path("gdb");
-    auto client = std::async(std::launch::async, [&] {
-        return run_session({"--gdb", "unix:" + socket, "--wait-gdb"});
-    });
-    ASSERT_TRUE(appears(socket));
-    const std::string output =
-        gdb(folder, "file " TALUS_TEST_FIRMWARE "/pe.elf\nadd-symbol-file " TALUS_TEST_KERNEL
-                    ".elf -o " +
-                        std::to_string(reference.code) + "\ntarget remote " + socket + R"(
+// --- memories with ECC ---------------------------------------------------------------------------
+
+constexpr std::uint16_t kMemoryError = TALUS_MEMORY_ERROR | TALUS_STATUS_MORE;
+const std::vector<std::string> kDramEcc{"dram.ecc=true", "dram.bytes=60129542144"};
+
+std::string lls_flip(std::uint64_t address, const std::string& more) {
+    return "flip:memory=lls:addr=" + std::to_string(address - TALUS_LLS_BASE) + more;
+}
+
+TEST_F(Inject, OneBitIsCorrectedAndCounted) {
+    const Outcome plain = run_session({});
+    const Outcome outcome = run({lls_flip(plain.args, ":bit=3:job=2")});
+    EXPECT_EQ(outcome.completions[0], plain.completions[0]);
+    EXPECT_EQ(outcome.completions[1].result,
+              outcome.expected); // later: the firmware logs meanwhile
+    EXPECT_EQ(outcome.completions[2], plain.completions[2]);
+    EXPECT_NE(fate().find("corrected by ECC"), std::string::npos) << fate();
+    ASSERT_EQ(faults[0]["noticed"].size(), 1u) << faults.dump(1);
+    EXPECT_EQ(ecc["corrected"]["shared_sram"], 1);
+    EXPECT_EQ(ecc["uncorrectable"]["shared_sram"], 0);
+    EXPECT_EQ(outcome.corrected[TALUS_ECC_SHARED_SRAM], 1u);
+    EXPECT_EQ(outcome.corrected[TALUS_ECC_LOCAL], 0u);
+    EXPECT_NE(outcome.log.find("ecc: shared SRAM at 0x"), std::string::npos) << outcome.log;
+    EXPECT_NE(outcome.log.find("one wrong bit, corrected"), std::string::npos) << outcome.log;
+}
+
+// Work-queue engines read the arguments: the PEs do not even have a job when they meet the error.
+TEST_F(Inject, TwoBitsOfTheArgumentsFailTheJobAndNotTheNext) {
+    const Outcome plain = run_session({});
+    const Outcome outcome = run({lls_flip(plain.args, ":bits=2:job=2")});
+    EXPECT_EQ(outcome.completions[0], plain.completions[0]);
+    EXPECT_EQ(outcome.completions[1].status, kMemoryError);
+    EXPECT_EQ(outcome.completions[2].status, 0);
+    EXPECT_EQ(outcome.completions[2].result, outcome.expected);
+    EXPECT_NE(fate().find("overwritten"), std::string::npos) << fate(); // by the next job's
+    EXPECT_GE(ecc["uncorrectable"]["shared_sram"], 1);
+    EXPECT_GE(outcome.uncorrectable[TALUS_ECC_SHARED_SRAM], 1u);
+    EXPECT_NE(outcome.log.find("more wrong bits than can be corrected"), std::string::npos);
+    std::string noticed;
+    for (const auto& entry : faults[0]["noticed"]) {
+        noticed += entry["what"].get<std::string>() + "\n";
+    }
+    EXPECT_NE(noticed.find("more wrong bits than ECC corrects"), std::string::npos) << noticed;
+    EXPECT_NE(noticed.find("failed, status"), std::string::npos) << noticed;
+    EXPECT_EQ(run({lls_flip(plain.args, ":bits=2:job=2")}).completions, outcome.completions);
+}
+
+TEST_F(Inject, TwoBitsOfTheCodeTrapTheCoresThatFetchIt) {
+    const Outcome plain = run_session({});
+    const Outcome outcome = run({lls_flip(plain.code, ":bits=2:job=2")});
+    EXPECT_EQ(outcome.completions[1].status, kMemoryError);
+    EXPECT_EQ(outcome.completions[2].status, kMemoryError); // nobody has written it since
+    EXPECT_NE(fate().find("uncorrectable"), std::string::npos) << fate();
+    EXPECT_NE(outcome.log.find("cause 19"), std::string::npos) << outcome.log;
+}
+
+TEST_F(Inject, DramIsProtectedIfItsControllersComputeEcc) {
+    const std::string flip = "flip:memory=dram:addr=0x2000:job=1";
+    Outcome outcome = run({flip + ":bit=0"}, kDramEcc);
+    EXPECT_EQ(outcome.completions[0].result, outcome.expected);
+    EXPECT_EQ(ecc["corrected"]["dram"], 1);
+    // A DMA command of the PE that reads it.
+    outcome = run({flip + ":bits=2"}, kDramEcc);
+    EXPECT_EQ(outcome.completions[0].status, kMemoryError);
+    EXPECT_EQ(outcome.uncorrectable[TALUS_ECC_DRAM], 3u); // every job's
+    EXPECT_NE(outcome.log.find("PE (1, 0) core 0 cause 19"), std::string::npos) << outcome.log;
+    // Behind a line of the LLC, which the first job has brought in.
+    outcome = run({"flip:memory=dram:addr=0x2000:bits=2:job=2"}, kDramEcc);
+    EXPECT_EQ(outcome.completions[1].result, outcome.expected);
+    EXPECT_EQ(fate(), "not read yet");
+    // That line itself, and without ECC in DRAM.
+    outcome = run({"flip:memory=llc:addr=0x2000:bits=2:job=2", "flip:memory=llc:addr=0x0:job=1"});
+    EXPECT_EQ(outcome.completions[1].status, kMemoryError);
+    EXPECT_EQ(faults[1]["injected"][0]["what"],
+              "the LLC does not hold DRAM + 0x0: nothing happens");
+    outcome = run({flip + ":bit=0"});
+    EXPECT_NE(outcome.completions[0].result, outcome.expected);
+    EXPECT_EQ(outcome.completions[0].status, 0);
+    EXPECT_EQ(fate(), "no ECC: silent");
+}
+
+// The firmware's own memory: it says so, and stops.
+TEST_F(Inject, TwoBitsOfTheFirmwareArePanic) {
+    std::vector<std::string> arguments;
+    for (unsigned address = 0x200000; address < 0x201000; address += 64) { // its commands
+        arguments.insert(
+            arguments.end(),
+            {"--inject", "flip:memory=control:addr=" + std::to_string(address) + ":bits=2:job=2"});
+    }
+    const Outcome outcome = run_session(arguments);
+    EXPECT_EQ(outcome.completions.size(), 1u);
+    EXPECT_NE(outcome.error.find("device memory"), std::string::npos) << outcome.error;
+}
+
+// By hand: bits of the operand, while the kernel stands before it.
+class LocalFlip : public Inject {
+  protected:
+    Outcome run_to_operand(const std::vector<std::string>& switches, const std::string& more) {
+        const Outcome reference = run_session({});
+        const std::string socket = folder.path("gdb");
+        auto client = std::async(std::launch::async, [&] {
+            std::vector<std::string> arguments{"--gdb", "unix:" + socket, "--wait-gdb"};
+            arguments.insert(arguments.end(), switches.begin(), switches.end());
+            return run_session(arguments);
+        });
+        EXPECT_TRUE(appears(socket));
+        output = gdb(folder, "file " TALUS_TEST_FIRMWARE
+                             "/pe.elf\nadd-symbol-file " TALUS_TEST_KERNEL ".elf -o " +
+                                 std::to_string(reference.code) + "\ntarget remote " + socket + R"(
 tbreak accumulate thread 8
 continue
-monitor inject flip:memory=local:pe=0.1:addr=0x10005:bit=6
+monitor inject flip:memory=local:pe=0.1:addr=0x10005:bit=6)" +
+                                 more + R"(
 monitor inject
 monitor inject flip:memory=local:pe=9.9
 detach
 )");
-    const Outcome outcome = client.get();
+        Outcome outcome = client.get();
+        EXPECT_EQ(outcome.completions.size(), 3u) << outcome.error << output;
+        outcome.completions.resize(3);
+        return outcome;
+    }
+    std::string output;
+};
+
+TEST_F(LocalFlip, WithoutEccItIsInTheResult) {
+    const Outcome outcome = run_to_operand({"--set", "local.ecc=false"}, "");
     const std::uint64_t byte = byte_at(kBytesPerPe + 5);
-    ASSERT_EQ(outcome.completions.size(), 3u) << outcome.error << output;
     EXPECT_EQ(outcome.completions[0].result, outcome.expected - byte + (byte ^ 64u)) << output;
     EXPECT_EQ(outcome.completions[1].result, outcome.expected);
+    EXPECT_NE(output.find("no ECC: silent"), std::string::npos) << output;
     EXPECT_NE(output.find("noticed by nobody"), std::string::npos) << output;
     EXPECT_NE(output.find("there is no PE 9.9"), std::string::npos) << output;
+}
+
+// The vector loads of core B, which run past global time while nothing is damaged.
+TEST_F(LocalFlip, OneBitIsCorrected) {
+    const Outcome outcome = run_to_operand({}, "");
+    EXPECT_EQ(outcome.completions[0].result, outcome.expected) << output;
+    EXPECT_EQ(outcome.completions[1].result, outcome.expected);
+    EXPECT_EQ(outcome.corrected[TALUS_ECC_LOCAL], 1u);
+    EXPECT_NE(output.find("not read yet"), std::string::npos) << output;
+    EXPECT_NE(outcome.log.find("ecc: PE local memory at 0x80110000: one wrong bit"),
+              std::string::npos)
+        << outcome.log;
+}
+
+TEST_F(LocalFlip, TwoBitsFailTheJobAndNotTheNext) {
+    const Outcome outcome = run_to_operand({}, ":bits=2");
+    EXPECT_EQ(outcome.completions[0].status, kMemoryError) << output;
+    EXPECT_EQ(outcome.completions[1].result, outcome.expected);
+    EXPECT_EQ(outcome.uncorrectable[TALUS_ECC_LOCAL], 1u);
+    EXPECT_NE(outcome.log.find("PE (0, 1) core 1 cause 19"), std::string::npos) << outcome.log;
 }
 
 } // namespace

@@ -1,5 +1,6 @@
 #include "session.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
@@ -58,10 +59,9 @@ void run(const std::vector<std::string>& sim_arguments, std::uint32_t fault_col,
 
     const std::vector<char> image = file(TALUS_TEST_KERNEL ".bin");
     std::uint64_t source = 0;
-    std::uint64_t args = 0;
     check(talus_drv_memory_alloc(raw, TALUS_DRV_LLS, image.size(), 4096, &outcome.code));
     check(talus_drv_memory_alloc(raw, TALUS_DRV_DRAM, kBytes, 0, &source));
-    check(talus_drv_memory_alloc(raw, TALUS_DRV_LLS, 4096, 4096, &args));
+    check(talus_drv_memory_alloc(raw, TALUS_DRV_LLS, 4096, 4096, &outcome.args));
     check(talus_drv_copy_in(queue, outcome.code, image.data(), image.size()));
     std::vector<std::uint8_t> bytes(kBytes);
     for (std::uint64_t i = 0; i < kBytes; ++i) {
@@ -70,12 +70,12 @@ void run(const std::vector<std::string>& sim_arguments, std::uint32_t fault_col,
     }
     check(talus_drv_copy_in(queue, source, bytes.data(), bytes.size()));
     const debug_args argument{source, kBytesPerPe, fault_col};
-    check(talus_drv_copy_in(queue, args, &argument, sizeof argument));
     for (unsigned i = 0; i < 3; ++i) {
+        check(talus_drv_copy_in(queue, outcome.args, &argument, sizeof argument));
         talus_drv_command launch{};
         launch.opcode = TALUS_DRV_LAUNCH;
         launch.launch.entry = outcome.code;
-        launch.launch.args = args;
+        launch.launch.args = outcome.args;
         launch.launch.args_bytes = sizeof argument;
         check(talus_drv_submit(queue, &launch, 1, nullptr));
         std::size_t done = 0;
@@ -84,6 +84,14 @@ void run(const std::vector<std::string>& sim_arguments, std::uint32_t fault_col,
         outcome.completions.push_back({completion.device_cycles, completion.exec_cycles,
                                        completion.result, completion.device_status});
     }
+    talus_drv_telemetry now = TALUS_DRV_INIT(talus_drv_telemetry);
+    check(talus_drv_get_telemetry(raw, &now));
+    std::copy_n(now.ecc_corrected, outcome.corrected.size(), outcome.corrected.begin());
+    std::copy_n(now.ecc_uncorrectable, outcome.uncorrectable.size(), outcome.uncorrectable.begin());
+    outcome.log.resize(65536);
+    std::size_t bytes_read = 0;
+    check(talus_drv_read_log(raw, outcome.log.data(), outcome.log.size(), &bytes_read));
+    outcome.log.resize(bytes_read - 1); // it counts the NUL
     talus_drv_queue_destroy(queue);
 }
 

@@ -2,6 +2,7 @@
 // it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -22,15 +23,20 @@ struct Outcome {
     std::string error; ///< the driver's message, or empty
     std::vector<Observed> completions;
     std::uint64_t code = 0;     ///< where the kernel lies
+    std::uint64_t args = 0;     ///< and its argument block, in LLS both
     std::uint64_t expected = 0; ///< sum of all bytes
+    std::string log;            ///< the firmware's
+    /// Memory errors as telemetry has them, by enum talus_ecc_memory.
+    std::array<std::uint64_t, 4> corrected{};
+    std::array<std::uint64_t, 4> uncorrectable{};
 };
 
 inline constexpr std::uint32_t kBytesPerPe = 1024;
 
 inline constexpr std::uint32_t kNoFault = ~std::uint32_t{0};
 
-/// Boots, uploads, runs the kernel on the whole grid three times, closes. PE (0, fault_col) faults
-/// in every run.
+/// Boots, uploads, runs the kernel on the whole grid three times, with arguments written anew,
+/// closes. PE (0, fault_col) faults in every run.
 Outcome run_session(const std::vector<std::string>& sim_arguments,
                     std::uint32_t fault_col = kNoFault);
 

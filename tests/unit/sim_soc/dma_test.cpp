@@ -79,6 +79,26 @@ TEST_F(DmaTest, DeviceToDevice) {
     EXPECT_EQ(std::count(fabric.dram(), fabric.dram() + 20001, 7), 20000);
 }
 
+TEST_F(DmaTest, DamagedMemoryEndsACopy) {
+    const auto lls_word = [](std::uint64_t offset) {
+        return MemoryWord{TALUS_ECC_SHARED_SRAM, 0, offset, false};
+    };
+    fabric.flip(lls_word(0x1000), 1, 0);
+    start(0, TALUS_COPY_D2H, FakeHost::kBase, TALUS_LLS_BASE, 20000);
+    EXPECT_EQ(run(0), TALUS_OK); // corrected
+    fabric.flip(lls_word(0x1000), 3, 0);
+    start(0, TALUS_COPY_D2H, FakeHost::kBase, TALUS_LLS_BASE, 20000);
+    EXPECT_EQ(run(0), TALUS_MEMORY_ERROR);
+    start(1, TALUS_COPY_D2D, TALUS_LLS_BASE + 0x1004, TALUS_DRAM_BASE, 64);
+    EXPECT_EQ(run(1), TALUS_MEMORY_ERROR);
+    start(2, TALUS_COPY_H2D, FakeHost::kBase, TALUS_LLS_BASE + 0xff0, 20); // the word in part
+    EXPECT_EQ(run(2), TALUS_MEMORY_ERROR);
+    start(2, TALUS_COPY_H2D, FakeHost::kBase, TALUS_LLS_BASE + 0xff0, 64);
+    EXPECT_EQ(run(2), TALUS_OK);
+    start(0, TALUS_COPY_D2H, FakeHost::kBase, TALUS_LLS_BASE, 20000);
+    EXPECT_EQ(run(0), TALUS_OK);
+}
+
 TEST_F(DmaTest, ALargeCopyRunsAtTheLinksRate) {
     const std::uint64_t bytes = 1 << 19;
     link.set_sizes({512, 512, true});

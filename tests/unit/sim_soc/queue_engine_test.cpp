@@ -30,13 +30,16 @@ class QueueEngineTest : public testing::Test {
     PcieLink link{config};
     Isolation isolation{1};
     std::vector<std::uint64_t> sram = std::vector<std::uint64_t>(TALUS_CONTROL_SRAM_SIZE / 8);
+    LastLevelCache llc{config.sram, config.dram.bytes};
+    Ecc ecc{config, llc};
     QueueEngine engine{events,
                        diagnostics,
                        link,
                        intc,
                        host_interface,
                        isolation,
-                       reinterpret_cast<std::uint8_t*>(sram.data())};
+                       reinterpret_cast<std::uint8_t*>(sram.data()),
+                       ecc};
     FakeHost host;
 
     void SetUp() override { engine.connect(host); }
