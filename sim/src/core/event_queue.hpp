@@ -7,6 +7,9 @@
 #define TALUS_SIM_CORE_EVENT_QUEUE_HPP
 
 #include <algorithm>
+#include <array>
+#include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
@@ -54,18 +57,24 @@ class EventQueue {
         if (time < now_) {
             throw std::logic_error("event scheduled in the past for unit " + unit_name(unit));
         }
-        heap_.emplace_back();
-        sift_up(heap_.size() - 1, {time, unit, kind, next_seq_++, a, b});
+        const Event event{time, unit, kind, next_seq_++, a, b};
+        if (time - now_ < kNear) {
+            add_near(event);
+        } else {
+            far_.emplace_back();
+            sift_up(far_.size() - 1, event);
+        }
     }
 
     /// Global time: that of the event being run, or as set by advance_to().
     Cycle now() const { return now_; }
     /// No event but perhaps the background timer: nothing goes on by itself.
-    bool empty() const { return heap_.empty(); }
-    std::size_t size() const { return heap_.size(); }
+    bool empty() const { return near_count_ == 0 && far_.empty(); }
+    std::size_t size() const { return near_count_ + far_.size(); }
     /// Time of the first event, the background timer's included; kNever when there is none.
     Cycle next_time() const {
-        return heap_.empty() ? timer_.time : std::min(heap_.front().time, timer_.time);
+        const Cycle first = std::min(near_time_, timer_.time);
+        return far_.empty() ? first : std::min(far_.front().time, first);
     }
 
     /// The one timer that does not count for empty(): a device with nothing but a timer is parked.
@@ -78,12 +87,18 @@ class EventQueue {
 
     /// Runs the first event, the background timer's included. There must be one.
     void run_next() {
+        const bool is_near =
+            near_count_ != 0 && (far_.empty() || before(first_near(), far_.front()));
         Event event = timer_;
-        if (heap_.empty() || (timer_.time != kNever && before(timer_, heap_.front()))) {
+        if (empty() ||
+            (timer_.time != kNever && before(timer_, is_near ? first_near() : far_.front()))) {
             timer_.time = kNever;
+        } else if (is_near) {
+            event = first_near();
+            pop_near();
         } else {
-            event = heap_.front();
-            pop();
+            event = far_.front();
+            pop_far();
         }
         now_ = event.time;
         ++executed_;
@@ -103,7 +118,7 @@ class EventQueue {
 
     /// Drops all events and sets time to 0 (fundamental reset). Units stay.
     void reset() {
-        heap_.clear();
+        drop();
         timer_.time = kNever;
         now_ = 0;
         next_seq_ = 0;
@@ -113,7 +128,7 @@ class EventQueue {
     /// wait; restoring drops them.
     void checkpoint(Checkpoint& state) {
         if (state.restoring()) {
-            heap_.clear();
+            drop();
         }
         if (!empty()) {
             throw std::logic_error("a checkpoint while events wait");
@@ -134,23 +149,108 @@ class EventQueue {
         return (x.time < y.time) | ((x.time == y.time) & unit);
     }
 
+    // What happens within kNear clocks, which is nearly everything, has a list for each clock, in
+    // the order of (unit, seq): events are added and taken in a time that does not depend on how
+    // many there are. All times in the lists are from now_ on and less than kNear away, so that a
+    // time's place is its remainder. The rest is a heap; nothing moves from there to here.
+    static constexpr Cycle kNear = 1024;
+    static constexpr std::uint32_t kNone = ~std::uint32_t{0};
+    struct Node {
+        Event event;
+        std::uint32_t next;
+    };
+    struct List {
+        std::uint32_t first = kNone;
+        std::uint32_t last = kNone;
+    };
+
+    const Event& first_near() const { return nodes_[lists_[near_time_ % kNear].first].event; }
+
+    void add_near(const Event& event) {
+        std::uint32_t number = free_;
+        if (number == kNone) {
+            number = static_cast<std::uint32_t>(nodes_.size());
+            nodes_.emplace_back();
+        } else {
+            free_ = nodes_[number].next;
+        }
+        Node& node = nodes_[number];
+        node.event = event;
+        node.next = kNone;
+        const std::size_t place = event.time % kNear;
+        List& list = lists_[place];
+        if (list.first == kNone) {
+            list = {number, number};
+            busy_[place / 64] |= std::uint64_t{1} << place % 64;
+        } else if (nodes_[list.last].event.unit <= event.unit) {
+            list.last = nodes_[list.last].next = number;
+        } else {
+            std::uint32_t* link = &list.first;
+            while (nodes_[*link].event.unit <= event.unit) {
+                link = &nodes_[*link].next;
+            }
+            node.next = *link;
+            *link = number;
+        }
+        ++near_count_;
+        near_time_ = std::min(near_time_, event.time);
+    }
+
+    void pop_near() {
+        const std::size_t place = near_time_ % kNear;
+        List& list = lists_[place];
+        const std::uint32_t number = list.first;
+        list.first = nodes_[number].next;
+        nodes_[number].next = free_;
+        free_ = number;
+        --near_count_;
+        if (list.first == kNone) {
+            busy_[place / 64] &= ~(std::uint64_t{1} << place % 64);
+            near_time_ = near_count_ == 0 ? kNever : near_time_ + to_next_list(place);
+        }
+    }
+
+    /// Clocks from an empty list to the next that is not. There is one.
+    Cycle to_next_list(std::size_t place) const {
+        std::size_t word = place / 64;
+        std::uint64_t bits = busy_[word] >> place % 64;
+        Cycle clocks = 0;
+        if (bits == 0) {
+            clocks = 64 - place % 64;
+            while ((bits = busy_[word = (word + 1) % busy_.size()]) == 0) {
+                clocks += 64;
+            }
+        }
+        return clocks + static_cast<Cycle>(std::countr_zero(bits));
+    }
+
+    void drop() {
+        far_.clear();
+        nodes_.clear();
+        lists_.fill({});
+        busy_.fill(0);
+        free_ = kNone;
+        near_count_ = 0;
+        near_time_ = kNever;
+    }
+
     // A 4-ary heap: half the depth of a binary one, and the children share cache lines.
     void sift_up(std::size_t index, const Event& event) {
         while (index > 0) {
             const std::size_t parent = (index - 1) / 4;
-            if (!before(event, heap_[parent])) {
+            if (!before(event, far_[parent])) {
                 break;
             }
-            heap_[index] = heap_[parent];
+            far_[index] = far_[parent];
             index = parent;
         }
-        heap_[index] = event;
+        far_[index] = event;
     }
 
-    void pop() {
-        const Event last = heap_.back();
-        heap_.pop_back();
-        const std::size_t size = heap_.size();
+    void pop_far() {
+        const Event last = far_.back();
+        far_.pop_back();
+        const std::size_t size = far_.size();
         if (size == 0) {
             return;
         }
@@ -163,21 +263,27 @@ class EventQueue {
             std::size_t best = first;
             const std::size_t end = first + 4 < size ? first + 4 : size;
             for (std::size_t child = first + 1; child < end; ++child) {
-                if (before(heap_[child], heap_[best])) {
+                if (before(far_[child], far_[best])) {
                     best = child;
                 }
             }
-            if (!before(heap_[best], last)) {
+            if (!before(far_[best], last)) {
                 break;
             }
-            heap_[index] = heap_[best];
+            far_[index] = far_[best];
             index = best;
         }
-        heap_[index] = last;
+        far_[index] = last;
     }
 
     std::vector<Unit> units_;
-    std::vector<Event> heap_;
+    std::vector<Node> nodes_;
+    std::array<List, kNear> lists_{};
+    std::array<std::uint64_t, kNear / 64> busy_{}; ///< a bit for each list
+    std::uint32_t free_ = kNone;                   ///< node, the first of a list
+    std::size_t near_count_ = 0;
+    Cycle near_time_ = kNever; ///< of the first near event
+    std::vector<Event> far_;
     Event timer_{kNever, 0, 0, 0, 0, 0};
     Cycle now_ = 0;
     std::uint64_t next_seq_ = 0;
