@@ -88,7 +88,7 @@ TEST(DriverSimFailure, DeadFirmwareIsBootedAnew) {
     EXPECT_NE(std::string(recovery.reason).find("after the function-level reset: device"),
               std::string::npos)
         << recovery.reason;
-    report_fault("dead firmware", "flips all over its text",
+    report_fault("dead firmware", "flips all over its text, without ECC",
                  status == TALUS_DRV_TIMEOUT ? "time-out of the op"
                                              : "device lost: no device time for 5 s",
                  recovery);
