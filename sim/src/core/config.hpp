@@ -233,6 +233,7 @@ namespace talus::sim {
     X(dram_byte_fj, u32, 0, 1000000000)                                                            \
     X(dram_activate_fj, u32, 0, 1000000000)                                                        \
     X(pcie_byte_fj, u32, 0, 1000000000)                                                            \
+    X(gzip_byte_fj, u32, 0, 1000000000)                                                            \
     X(instruction_fj, u32, 0, 1000000000)
 
 #define TALUS_CONFIG_SIM(X)                                                                        \

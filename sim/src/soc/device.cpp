@@ -60,7 +60,7 @@ Device::Device(DeviceOptions options, Diagnostics& diagnostics)
       queue_engine_(events_, diagnostics_, link_, interrupts_, host_interface_, fabric_.isolation(),
                     fabric_.control_sram(), fabric_.ecc()),
       dma_(options_.config, events_, diagnostics_, link_, fabric_, interrupts_),
-      meter_(options_.config, cores_, fabric_, link_), governor_(options_.config, meter_),
+      meter_(options_.config, cores_, fabric_, link_, dma_), governor_(options_.config, meter_),
       perf_(options_.config, cores_, fabric_, link_, meter_),
       grid_(options_.config, cores_, interrupts_, diagnostics_, fabric_, perf_),
       sensors_(options_.config, meter_, governor_),

@@ -87,6 +87,19 @@ void Device::write_statistics() {
                       {"dram_channel_bytes", fabric.dram_channel_bytes},
                       {"pe_to_pe_bytes", fabric.pe_to_pe_bytes},
                       {"amos", fabric.amos}};
+    const EnergyReport pes = meter_.pes();
+    const EnergyReport chip = meter_.chip();
+    root["joules"] = {{"dpe", pes.dpe},
+                      {"simd", pes.simd},
+                      {"reduction", pes.reduction},
+                      {"local", pes.local},
+                      {"cores", pes.cores},
+                      {"control_harts", chip.cores},
+                      {"noc", pes.noc + chip.noc},
+                      {"sram", chip.sram},
+                      {"dram", chip.dram},
+                      {"pcie", chip.pcie},
+                      {"gzip", chip.gzip}};
     const EccCounters& ecc = fabric_.ecc().counters();
     const auto by_memory = [](const std::array<std::uint64_t, TALUS_ECC_MEMORIES>& counts) {
         return Json{{"local", counts[TALUS_ECC_LOCAL]},

@@ -6,6 +6,7 @@
 
 #include "../mem/fabric.hpp"
 #include "cores.hpp"
+#include "dma_engine.hpp"
 #include "pcie_link.hpp"
 
 namespace talus::sim {
@@ -49,16 +50,17 @@ EnergyReport EnergyMeter::chip() const {
     joules.dram = joules_of(fabric.dram_read_bytes + fabric.dram_write_bytes, each.dram_byte_fj) +
                   joules_of(fabric.dram_row_misses, each.dram_activate_fj);
     joules.pcie = joules_of(link_.bytes_read() + link_.bytes_written(), each.pcie_byte_fj);
+    joules.gzip = joules_of(dma_.gzip_bytes_out(), each.gzip_byte_fj);
     for (HartId hart = 0; hart < TALUS_CONTROL_HARTS; ++hart) {
         joules.cores += joules_of(cores_.retired(hart), each.instruction_fj);
     }
     return joules;
 }
 
-double EnergyMeter::joules() const {
-    double sum = chip().total();
+EnergyReport EnergyMeter::pes() const {
+    EnergyReport sum;
     for (std::uint32_t index = 0; index < config_.pe_count(); ++index) {
-        sum += pe(index).total();
+        sum += pe(index);
     }
     return sum;
 }

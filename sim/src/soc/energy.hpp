@@ -16,6 +16,7 @@
 namespace talus::sim {
 
 class Cores;
+class DmaEngines;
 class Fabric;
 class PcieLink;
 
@@ -30,29 +31,46 @@ struct EnergyReport {
     double dram = 0;  ///< transfers and row activations
     double cores = 0; ///< instructions
     double pcie = 0;
+    double gzip = 0; ///< the DMA block's GZIP engine
 
+    EnergyReport& operator+=(const EnergyReport& other) {
+        dpe += other.dpe;
+        simd += other.simd;
+        reduction += other.reduction;
+        local += other.local;
+        noc += other.noc;
+        sram += other.sram;
+        dram += other.dram;
+        cores += other.cores;
+        pcie += other.pcie;
+        gzip += other.gzip;
+        return *this;
+    }
     double total() const {
-        return dpe + simd + reduction + local + noc + sram + dram + cores + pcie;
+        return dpe + simd + reduction + local + noc + sram + dram + cores + pcie + gzip;
     }
 };
 
 class EnergyMeter {
   public:
     /// Everything outlives the meter.
-    EnergyMeter(const Config& config, Cores& cores, const Fabric& fabric, const PcieLink& link)
-        : config_(config), cores_(cores), fabric_(fabric), link_(link) {}
+    EnergyMeter(const Config& config, Cores& cores, const Fabric& fabric, const PcieLink& link,
+                const DmaEngines& dma)
+        : config_(config), cores_(cores), fabric_(fabric), link_(link), dma_(dma) {}
 
     /// Of one PE: its units, its port to the NoC, its cores.
     EnergyReport pe(std::uint32_t index) const;
-    /// Of the rest: NoC, shared SRAM, DRAM, PCIe, control cores.
+    EnergyReport pes() const;
+    /// Of the rest: NoC, shared SRAM, DRAM, PCIe, GZIP engine, control cores.
     EnergyReport chip() const;
-    double joules() const;
+    double joules() const { return chip().total() + pes().total(); }
 
   private:
     const Config& config_;
     Cores& cores_;
     const Fabric& fabric_;
     const PcieLink& link_;
+    const DmaEngines& dma_;
 };
 
 /// Chooses the step at which the PEs' units run (full, middle, low): one down after a window above

@@ -57,13 +57,7 @@ void PerfMonitor::sample(Cycle now, std::span<const std::uint32_t> pes,
     EnergyReport joules;
     for (const std::uint32_t pe : pes) {
         add_pe(now, pe, record);
-        const EnergyReport one = meter_.pe(pe);
-        joules.dpe += one.dpe;
-        joules.simd += one.simd;
-        joules.reduction += one.reduction;
-        joules.local += one.local;
-        joules.noc += one.noc;
-        joules.cores += one.cores;
+        joules += meter_.pe(pe);
     }
     const EnergyReport chip = meter_.chip();
     const auto put = [&](std::uint32_t counter, double value) {
@@ -77,7 +71,7 @@ void PerfMonitor::sample(Cycle now, std::span<const std::uint32_t> pes,
     put(TALUS_PERF_CORE_ENERGY, joules.cores);
     put(TALUS_PERF_SRAM_ENERGY, chip.sram);
     put(TALUS_PERF_DRAM_ENERGY, chip.dram);
-    put(TALUS_PERF_PCIE_ENERGY, chip.pcie);
+    put(TALUS_PERF_PCIE_ENERGY, chip.pcie + chip.gzip);
     put(TALUS_PERF_CONTROL_ENERGY, chip.cores);
     put(TALUS_PERF_IDLE_ENERGY,
         config_.power.idle_mw * 1e-3 * static_cast<double>(now) / (config_.device.clock_khz * 1e3));

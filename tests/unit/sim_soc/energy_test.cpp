@@ -1,14 +1,19 @@
 // Energy per event against the table by hand, the power cap's clock steps, the thermal model.
+#include <algorithm>
 #include <cmath>
 #include <memory>
+#include <vector>
 
 #include <gtest/gtest.h>
 
 #include "talus/hw/address_map.h"
 #include "talus/hw/registers.h"
 
+#include "common/gzip_member.hpp"
+#include "fakes.hpp"
 #include "mem/fabric.hpp"
 #include "soc/cores.hpp"
+#include "soc/dma_engine.hpp"
 #include "soc/energy.hpp"
 #include "soc/pcie_link.hpp"
 #include "soc/sensors.hpp"
@@ -24,7 +29,8 @@ class EnergyTest : public testing::Test {
         fabric = std::make_unique<Fabric>(config, events);
         cores = std::make_unique<Cores>(config, events, *fabric, diagnostics);
         link = std::make_unique<PcieLink>(config);
-        meter = std::make_unique<EnergyMeter>(config, *cores, *fabric, *link);
+        dma = std::make_unique<DmaEngines>(config, events, diagnostics, *link, *fabric, interrupts);
+        meter = std::make_unique<EnergyMeter>(config, *cores, *fabric, *link, *dma);
         governor = std::make_unique<ClockGovernor>(config, *meter);
     }
     void read_dram(Cycle now, std::uint64_t bytes) {
@@ -37,6 +43,9 @@ class EnergyTest : public testing::Test {
     std::unique_ptr<Fabric> fabric;
     std::unique_ptr<Cores> cores;
     std::unique_ptr<PcieLink> link;
+    test::FakeLines lines;
+    InterruptController interrupts{lines};
+    std::unique_ptr<DmaEngines> dma;
     std::unique_ptr<EnergyMeter> meter;
     std::unique_ptr<ClockGovernor> governor;
 };
@@ -60,6 +69,37 @@ TEST_F(EnergyTest, EventsCostWhatTheTableSays) {
     EXPECT_EQ(report.dpe + report.simd + report.local + report.cores, 0.0);
     EXPECT_EQ(meter->pe(0).total(), 0.0);
     EXPECT_NEAR(meter->joules(), report.dram + report.pcie + report.sram + report.noc, 1e-12);
+}
+
+TEST_F(EnergyTest, TheGzipEngineCostsByTheByteItMakes) {
+    const std::vector<std::uint8_t> data(10'000, 7);
+    const std::vector<std::uint8_t> member = talus::test::gzip(data);
+    ASSERT_LT(member.size(), 1000u);
+    build();
+    test::FakeHost host;
+    dma->connect(host);
+    std::copy(member.begin(), member.end(), host.memory.begin());
+    dma->write64(0, DMA_HOST, test::FakeHost::kBase);
+    dma->write64(0, DMA_DEVICE, TALUS_LLS_BASE);
+    dma->write64(0, DMA_BYTES, data.size());
+    dma->write64(0, DMA_GZIP_BYTES, member.size());
+    dma->write32(0, DMA_KIND, TALUS_COPY_H2D | TALUS_COPY_GZIP);
+    dma->write32(0, DMA_START, 1);
+    while (!events.empty()) {
+        events.run_next();
+    }
+    ASSERT_EQ(dma->gzip_bytes_out(), data.size());
+    const EnergyReport report = meter->chip();
+    EXPECT_GT(config.energy.gzip_byte_fj, 0u);
+    EXPECT_NEAR(report.gzip, 1e-15 * 10'000.0 * config.energy.gzip_byte_fj, 1e-18);
+    EXPECT_NEAR(report.pcie,
+                1e-15 * static_cast<double>(member.size()) * config.energy.pcie_byte_fj, 1e-15);
+    EXPECT_NEAR(meter->joules(), report.gzip + report.pcie + report.sram + report.noc, 1e-15);
+    const double with = meter->joules();
+    const double engine = report.gzip;
+    config.energy.gzip_byte_fj = 0; // switched off: nothing else changes
+    EXPECT_EQ(meter->chip().gzip, 0.0);
+    EXPECT_NEAR(meter->joules(), with - engine, 1e-18);
 }
 
 TEST_F(EnergyTest, TheClockStepsDownAtTheCapAndUpBelowIt) {
