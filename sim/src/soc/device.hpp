@@ -188,11 +188,12 @@ class Device final : public PciDeviceModel, public DebugServices {
         std::chrono::steady_clock::time_point::max(); ///< max(): it does not
     Cycle next_publish_ = 0;
 
-    // Of a trace: what passed a link, as a counter in MB/s.
+    // Of a trace: what passed a link or a cache, as a counter in MB/s or thousands a second.
     struct Traffic {
         TraceTrack track;
-        std::function<std::uint64_t()> bytes;
-        std::uint64_t last_bytes = 0;
+        std::uint64_t scale; ///< of units a clock to the counter's
+        std::function<std::uint64_t()> total;
+        std::uint64_t last_total = 0;
         std::uint64_t last_rate = 0;
     };
     std::unique_ptr<Tracer> tracer_;

@@ -1,4 +1,5 @@
-// What a trace shows of the chip: the tracks, and counters of what passed its links.
+// What a trace shows of the chip: the tracks, and counters of what passed its links and its
+// last-level cache.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -23,9 +24,16 @@ void Device::start_trace() {
     dma_.trace(*tracer_, host);
     cores_.trace(*tracer_);
 
+    const auto counter = [&](const std::string& name, std::uint64_t scale,
+                             std::function<std::uint64_t()> total) {
+        traffic_.push_back({tracer_->add_counter(name, kTraceRoot), scale, std::move(total)});
+    };
+    const std::uint64_t khz = options_.config.device.clock_khz;
     const auto add = [&](std::string_view name, std::function<std::uint64_t()> bytes) {
-        traffic_.push_back(
-            {tracer_->add_counter(fmt::format("{} [MB/s]", name), kTraceRoot), std::move(bytes)});
+        counter(fmt::format("{} [MB/s]", name), khz / 1000, std::move(bytes));
+    };
+    const auto count = [&](std::string_view name, std::function<std::uint64_t()> total) {
+        counter(fmt::format("{} [k/s]", name), khz, std::move(total));
     };
     add("PCIe in", [this] { return link_.bytes_read(); });
     add("PCIe out", [this] { return link_.bytes_written(); });
@@ -47,6 +55,18 @@ void Device::start_trace() {
         add(fmt::format("DRAM channel {}", channel),
             [this, channel] { return fabric_.counters().dram_channel_bytes[channel]; });
     }
+    if (fabric_.llc().enabled()) {
+        // Thousands of packets a second: a hit is one whose sectors were there or on their way.
+        count("LLC hits", [this] {
+            const LlcCounters& llc = fabric_.cache_counters();
+            return llc.hits + llc.late_hits;
+        });
+        count("LLC misses", [this] {
+            const LlcCounters& llc = fabric_.cache_counters();
+            return llc.misses + llc.passed;
+        });
+        count("LLC write-backs", [this] { return fabric_.cache_counters().write_backs; });
+    }
 }
 
 void Device::sample_traffic() {
@@ -57,11 +77,11 @@ void Device::sample_traffic() {
         return;
     }
     for (Traffic& traffic : traffic_) {
-        const std::uint64_t bytes = traffic.bytes();
+        const std::uint64_t total = traffic.total();
         // Some counters begin anew with a fundamental reset.
-        const std::uint64_t moved = bytes - std::min(traffic.last_bytes, bytes);
-        traffic.last_bytes = bytes;
-        const std::uint64_t rate = moved * (options_.config.device.clock_khz / 1000) / span;
+        const std::uint64_t moved = total - std::min(traffic.last_total, total);
+        traffic.last_total = total;
+        const std::uint64_t rate = moved * traffic.scale / span;
         if (rate != traffic.last_rate) {
             tracer_->value(traffic.track, last_sample_, rate); // holds from there on
             traffic.last_rate = rate;

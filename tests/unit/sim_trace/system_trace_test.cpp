@@ -257,6 +257,35 @@ TEST_F(SystemTrace, StatisticsAgree) {
                             memory.at("dram_write_bytes").get<std::uint64_t>());
 }
 
+// With the LLC: its counters integrate to the statistics' packets. Without one there are none.
+TEST_F(SystemTrace, CountersOfTheLastLevelCache) {
+    EXPECT_FALSE(trace_.tracks.contains("LLC hits [k/s]"));
+    const std::string path = testing::TempDir() + "talus_llc.pftrace";
+    const std::string stats = testing::TempDir() + "talus_llc.json";
+    setenv("TALUS_SIM_ARGS", ("--trace " + path + " --stats " + stats).c_str(), 1);
+    (void)run_busy_kernel(true);
+    unsetenv("TALUS_SIM_ARGS");
+    const ReadTrace cached = read_trace(path);
+    std::ifstream file(stats);
+    const nlohmann::json llc = nlohmann::json::parse(file).at("llc");
+    std::filesystem::remove(stats);
+    std::filesystem::remove(path);
+    const auto count = [&](const std::string& name) { return llc.at(name).get<double>(); };
+    const auto expect = [&](const std::string& name, double expected) {
+        const auto& points = cached.tracks.at("LLC " + name + " [k/s]").points;
+        double sum = 0; // from thousands a second and ns
+        for (std::size_t i = 0; i + 1 < points.size(); ++i)
+            sum += static_cast<double>(points[i].value) *
+                   static_cast<double>(points[i + 1].at - points[i].at) * 1e-6;
+        EXPECT_NEAR(sum, expected, 0.05 * expected + 1) << name;
+    };
+    EXPECT_GT(count("hits"), 0);
+    EXPECT_GT(count("misses"), 0);
+    expect("hits", count("hits") + count("late_hits"));
+    expect("misses", count("misses") + count("passed"));
+    expect("write-backs", count("write_backs"));
+}
+
 TEST_F(SystemTrace, IsSmall) {
     EXPECT_LT(bytes_, 100000u);
     EXPECT_GT(trace_.packets, 1000u);
