@@ -11,6 +11,8 @@ constexpr std::uint64_t kTicks = 1024; ///< fractions of a clock
 constexpr std::uint64_t kFraming = 4 + 4;
 constexpr std::uint64_t kRequestHeader = 16;
 constexpr std::uint64_t kCompletionHeader = 12;
+constexpr std::uint64_t kMessageHeader = 12;
+constexpr std::uint64_t kMessageBytes = 4; ///< Message Data (6.1.4)
 constexpr std::uint64_t kCreditBytes = 16; ///< of data (2.6.1)
 constexpr unsigned kShortTags = 32;        ///< without Extended Tag Field Enable
 
@@ -130,17 +132,27 @@ Cycle PcieLink::read(Cycle now, std::uint64_t address, std::uint64_t bytes) {
     return done;
 }
 
+/// One posted packet: the clock at which it has passed.
+Cycle PcieLink::post(Cycle now, std::uint64_t bytes, std::uint64_t header) {
+    const std::uint64_t credits = (bytes + kCreditBytes - 1) / kCreditBytes;
+    const Cycle from = std::max<Cycle>(now, outbound_.free / kTicks);
+    const Cycle allowed = posted_data_.available(posted_headers_.available(from, 1), credits);
+    credit_wait_ += allowed - from;
+    const Cycle sent = send(outbound_, allowed == from ? now : allowed, bytes, 1, header);
+    posted_headers_.take(sent + credit_latency_, 1);
+    posted_data_.take(sent + credit_latency_, credits);
+    return sent;
+}
+
+Cycle PcieLink::write_msix(Cycle now) {
+    return post(now, kMessageBytes, kMessageHeader) + write_latency_;
+}
+
 Cycle PcieLink::write(Cycle now, std::uint64_t address, std::uint64_t bytes) {
     Cycle sent = now;
     while (bytes != 0) {
         const std::uint64_t length = piece(address, bytes, sizes_.max_payload);
-        const std::uint64_t credits = (length + kCreditBytes - 1) / kCreditBytes;
-        const Cycle from = std::max<Cycle>(now, outbound_.free / kTicks);
-        const Cycle allowed = posted_data_.available(posted_headers_.available(from, 1), credits);
-        credit_wait_ += allowed - from;
-        sent = send(outbound_, allowed == from ? now : allowed, length, 1, kRequestHeader);
-        posted_headers_.take(sent + credit_latency_, 1);
-        posted_data_.take(sent + credit_latency_, credits);
+        sent = post(now, length, kRequestHeader);
         address += length;
         bytes -= length;
     }

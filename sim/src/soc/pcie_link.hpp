@@ -3,8 +3,8 @@
 //
 // Numbers of the packets are PCI Express Base 5.0's: 128b/130b blocks (4.2.2), a TLP's framing
 // token and LCRC of 4 bytes each (4.2.2.2, 3.6.3), headers of 4 double words for requests with
-// 64-bit addresses and 3 for completions (2.2.4.1, 2.2.9), requests that do not cross 4 KiB
-// (2.2.7).
+// 64-bit addresses and 3 for completions and for MSI-X messages, addressed below 4 GiB (2.2.4.1,
+// 2.2.9), requests that do not cross 4 KiB (2.2.7).
 //
 // The link keeps the order that PCIe demands (2.4): a posted write never passes an earlier one, and
 // a read request leaves behind the writes before it, also when those wait for credits. So what is
@@ -73,8 +73,13 @@ class PcieLink {
     Cycle read(Cycle now, std::uint64_t address, std::uint64_t bytes);
     /// A posted write issued at `now`: when its last byte is visible to the host.
     Cycle write(Cycle now, std::uint64_t address, std::uint64_t bytes);
-    /// An MSI-X message that leaves the device at `now`: whether the host gets it. Only an injected
-    /// fault loses one.
+    /// An MSI-X message issued at `now`, a posted write of 4 bytes: when it interrupts the host,
+    /// behind every write before it.
+    Cycle write_msix(Cycle now);
+    /// From a write's last byte on the wire to its visibility.
+    Cycle write_latency() const { return write_latency_; }
+    /// Whether the host gets the MSI-X message that arrives at `now`. Only an injected fault loses
+    /// one.
     bool delivers_msix(unsigned vector, Cycle now) {
         return faults_ == nullptr || !faults_->loses_msix(vector, now);
     }
@@ -105,6 +110,7 @@ class PcieLink {
     }
 
   private:
+    Cycle post(Cycle now, std::uint64_t bytes, std::uint64_t header);
     Cycle send(PcieDirection& way, Cycle from, std::uint64_t bytes, std::uint64_t packets,
                std::uint64_t header);
 

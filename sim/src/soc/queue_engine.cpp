@@ -214,6 +214,8 @@ void QueueEngine::post(Cycle now, unsigned qid) {
             queue.phase ^= 1;
         }
         events_.schedule(done, unit_, kPosted, qid, queue.generation);
+        ++queue.sending;
+        events_.schedule(done - link_.write_latency(), unit_, kSent, qid, queue.generation);
     }
 }
 
@@ -255,15 +257,26 @@ void QueueEngine::posted(Cycle now, unsigned qid) {
         stop(now, qid, fmt::format("writing its completion ring: {}", to_string(status)));
         return;
     }
-    if (queue.irq_enable != 0 && queue.posting.empty()) {
-        const bool delivered = link_.delivers_msix(queue.vector, now);
-        if (delivered) {
-            host_->raise_msix(queue.vector);
-        }
-        if (trace_ != nullptr) {
-            trace_->instant(tracks(qid).events, delivered ? "MSI-X" : "MSI-X lost", now,
-                            {"vector", queue.vector});
-        }
+}
+
+/// One message for completions that leave the device back to back, behind the last: a posted write
+/// does not pass another, so the host has the entries when it is interrupted.
+void QueueEngine::sent(Cycle now, unsigned qid) {
+    Queue& queue = queues_[qid];
+    if (--queue.sending == 0 && queue.irq_enable != 0) {
+        events_.schedule(link_.write_msix(now), unit_, kInterrupted, qid, queue.generation);
+    }
+}
+
+void QueueEngine::interrupted(Cycle now, unsigned qid) {
+    const Queue& queue = queues_[qid];
+    const bool delivered = link_.delivers_msix(queue.vector, now);
+    if (delivered) {
+        host_->raise_msix(queue.vector);
+    }
+    if (trace_ != nullptr) {
+        trace_->instant(tracks(qid).events, delivered ? "MSI-X" : "MSI-X lost", now,
+                        {"vector", queue.vector});
     }
 }
 
@@ -338,6 +351,7 @@ void QueueEngine::enable(Cycle now, unsigned qid, bool on) {
     dropped.swap(queue.waiting);
     dropped.insert(dropped.end(), queue.posting.begin(), queue.posting.end());
     queue.posting.clear();
+    queue.sending = 0;
     queue.admissions.clear();
     queue.enabled = on && valid_ring(queue.entries);
     if (on && !queue.enabled) {
@@ -660,8 +674,14 @@ void QueueEngine::on_event(const Event& event) {
         } else {
             fetch(event.time); // the room goes to other queues
         }
-    } else if (!stale) {
+    } else if (stale) {
+        return;
+    } else if (event.kind == kPosted) {
         posted(event.time, qid);
+    } else if (event.kind == kSent) {
+        sent(event.time, qid);
+    } else {
+        interrupted(event.time, qid);
     }
 }
 

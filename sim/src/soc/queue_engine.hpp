@@ -101,7 +101,12 @@ class QueueEngine final : public RegisterBlock, public EventSink {
     void on_event(const Event& event) override;
 
   private:
-    enum EventKind : std::uint32_t { kFetched, kPosted };
+    enum EventKind : std::uint32_t {
+        kFetched,
+        kPosted,
+        kSent,        ///< a completion has left the device
+        kInterrupted, ///< an MSI-X message is with the host
+    };
 
     struct Admission {
         std::uint32_t tail; ///< ring index just behind the batch
@@ -134,6 +139,7 @@ class QueueEngine final : public RegisterBlock, public EventSink {
         std::deque<Admission> admissions;
         std::deque<Completion> waiting; ///< taken from the outbox, not yet issued
         std::deque<Completion> posting; ///< on their way over the link
+        std::uint32_t sending = 0;      ///< of those, the ones that have not left the device
         struct Tracks {
             TraceTrack events = kTraceRoot; ///< doorbells and MSI-X; root: not made yet
             TraceTrack fetch = kTraceRoot;
@@ -147,6 +153,8 @@ class QueueEngine final : public RegisterBlock, public EventSink {
     void drain_outbox(Cycle now);
     void post(Cycle now, unsigned qid);
     void posted(Cycle now, unsigned qid);
+    void sent(Cycle now, unsigned qid);
+    void interrupted(Cycle now, unsigned qid);
     void finish_slot(Cycle now, std::uint32_t slot);
     bool shadow_batch(unsigned qid, std::uint32_t tail, std::uint32_t& end);
     bool valid_head(const Queue& queue, std::uint32_t head) const;

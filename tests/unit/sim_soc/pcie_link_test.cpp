@@ -132,7 +132,7 @@ TEST(PcieLink, WhatIsWrittenLaterIsSeenLater) {
     for (unsigned i = 0; i < 200; ++i) {
         const Cycle data = link.write(i * 10, kIova + 4096 * i, 1 + 37 * i % 4096);
         const Cycle completion = link.write(i * 10, kIova, 32);
-        const Cycle interrupt = link.write(i * 10, kIova + 64, 4);
+        const Cycle interrupt = link.write_msix(i * 10);
         EXPECT_GE(data, seen);
         EXPECT_GT(completion, data);
         EXPECT_GT(interrupt, completion);
@@ -142,6 +142,22 @@ TEST(PcieLink, WhatIsWrittenLaterIsSeenLater) {
     const Cycle latency = config.clocks_of_ns(config.pcie.read_latency_ns);
     const Cycle write = config.clocks_of_ns(config.pcie.write_latency_ns);
     EXPECT_GE(link.read(2000, kIova, 4), seen - write + latency);
+}
+
+TEST(PcieLink, AnInterruptIsAWriteOfADoubleWord) {
+    Config config = Config::load_default({"pcie.posted_header_credits=2"});
+    PcieLink link(config);
+    const Cycle write = config.clocks_of_ns(config.pcie.write_latency_ns);
+    EXPECT_EQ(link.write_msix(0), 2 + write); // 24 bytes at 23.3 a clock
+    EXPECT_EQ(link.outbound().packets, 1u);
+    EXPECT_EQ(link.outbound().bytes, 4u);
+    EXPECT_EQ(link.outbound().wire, 8u + 12 + 4); // framing and LCRC, 3 double words, data
+    // It takes a credit as every posted packet does: the third waits for the first's.
+    (void)link.write_msix(0);
+    EXPECT_EQ(link.credit_wait_clocks(), 0u);
+    const Cycle credit = config.clocks_of_ns(config.pcie.credit_latency_ns);
+    EXPECT_GE(link.write_msix(0), credit + write);
+    EXPECT_GT(link.credit_wait_clocks(), 0u);
 }
 
 TEST(PcieLink, TheOtherDirectionIsFree) {

@@ -183,6 +183,12 @@ TEST_F(QueueEngineTest, CompletionsCarryPhaseClocksAndComeBeforeTheInterrupt) {
     // One interrupt for the drained batch, after both entries.
     ASSERT_EQ(host.interrupts, std::vector<unsigned>{11});
     EXPECT_EQ(seen_at_interrupt, 2u);
+    // Behind them on the link: two entries of 32 bytes and the message of 4, and the fetch's
+    // request.
+    EXPECT_EQ(link.bytes_written(), 2u * TALUS_CQE_BYTES + 4);
+    EXPECT_EQ(link.outbound().packets, 1u + 2 + 1);
+    EXPECT_GT(events.now(), 500 + cqe(1).device_cycles);
+    EXPECT_LE(events.now(), 500 + cqe(1).device_cycles + 3);
 
     // Second pass over the ring of four: the phase turns after entry 3.
     engine.set_cq_head(events.now(), 1, 2);
