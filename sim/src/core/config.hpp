@@ -26,6 +26,7 @@ namespace talus::sim {
 
 #define TALUS_CONFIG_HART(X)                                                                       \
     X(run_ahead_clocks, u32, 1, 65536)                                                             \
+    X(run_ahead_alone_clocks, u32, 1, 65536)                                                       \
     X(icache_bytes, u32, 0, 1 << 20)                                                               \
     X(dcache_bytes, u32, 0, 1 << 20)                                                               \
     X(dcache_ways, u32, 1, 64)                                                                     \

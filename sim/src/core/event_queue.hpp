@@ -66,6 +66,13 @@ class EventQueue {
         }
     }
 
+    /// Of a core that is to run, which counts it here: nothing comes of it but by the core's own
+    /// shared operations.
+    void core_waits() { ++cores_; }
+    void core_runs() { --cores_; }
+    /// No event waits but those of cores.
+    bool only_cores() const { return size() == cores_; }
+
     /// Global time: that of the event being run, or as set by advance_to().
     Cycle now() const { return now_; }
     /// No event but perhaps the background timer: nothing goes on by itself.
@@ -231,6 +238,7 @@ class EventQueue {
         busy_.fill(0);
         free_ = kNone;
         near_count_ = 0;
+        cores_ = 0;
         near_time_ = kNever;
     }
 
@@ -282,6 +290,7 @@ class EventQueue {
     std::array<std::uint64_t, kNear / 64> busy_{}; ///< a bit for each list
     std::uint32_t free_ = kNone;                   ///< node, the first of a list
     std::size_t near_count_ = 0;
+    std::size_t cores_ = 0;    ///< events of cores
     Cycle near_time_ = kNever; ///< of the first near event
     std::vector<Event> far_;
     Event timer_{kNever, 0, 0, 0, 0, 0};

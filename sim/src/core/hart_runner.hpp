@@ -1,5 +1,8 @@
-// Drives one hart from the event queue: runs it ahead of global time by at most `run_ahead` clocks,
-// sleeps while it waits. An idle hart has no event and costs nothing.
+// Drives one hart from the event queue: runs it ahead of global time by a number of clocks, sleeps
+// while it waits. An idle hart has no event and costs nothing.
+//
+// How far it runs ahead bounds how late an interrupt reaches a hart that shares nothing meanwhile;
+// what is shared comes at its time anyway.
 #ifndef TALUS_SIM_CORE_HART_RUNNER_HPP
 #define TALUS_SIM_CORE_HART_RUNNER_HPP
 
@@ -24,9 +27,15 @@ class BlockReasons {
 /// to the timing thread.
 class HartRunner final : public EventSink {
   public:
+    /// In clocks; `alone` while no event waits but those of harts.
+    struct RunAhead {
+        unsigned usual;
+        unsigned alone;
+    };
+
     /// The hart starts held: nothing runs until release(). The references outlive the runner.
     HartRunner(EventQueue& queue, Hart& hart, const BlockReasons& reasons, std::string name,
-               unsigned run_ahead)
+               RunAhead run_ahead)
         : queue_(queue), hart_(hart), reasons_(reasons), run_ahead_(run_ahead),
           unit_(queue.add_unit(*this, std::move(name))) {}
 
@@ -95,6 +104,7 @@ class HartRunner final : public EventSink {
     }
 
     void on_event(const Event& event) override {
+        queue_.core_runs();
         if (event.b != generation_ || held_) {
             return; // from before a reset
         }
@@ -107,7 +117,7 @@ class HartRunner final : public EventSink {
         Cycle now = hart_.now();
         for (unsigned round = 0; round < 64; ++round) {
             in_run_ = true;
-            const StopReason reason = hart_.run(now + run_ahead_, queue_.now());
+            const StopReason reason = hart_.run(until(now), queue_.now());
             in_run_ = false;
             if (held_ || frozen_ || event.b != generation_) {
                 return; // reset by its own store, or stopped
@@ -139,18 +149,27 @@ class HartRunner final : public EventSink {
         }
     }
 
+    Cycle until(Cycle now) const {
+        const Cycle usual = now + run_ahead_.usual;
+        if (!queue_.only_cores()) {
+            return usual;
+        }
+        return std::max(usual, std::min(now + run_ahead_.alone, queue_.background_timer()));
+    }
+
     void schedule() {
         if (scheduled_ || in_run_ || frozen_ || !hart_.runnable()) {
             return;
         }
         scheduled_ = true;
+        queue_.core_waits();
         queue_.schedule(std::max(hart_.now(), queue_.now()), unit_, 0, 0, generation_);
     }
 
     EventQueue& queue_;
     Hart& hart_;
     const BlockReasons& reasons_;
-    unsigned run_ahead_;
+    RunAhead run_ahead_;
     UnitId unit_;
     ActivityClock<CoreActivity> activity_;
     std::uint64_t generation_ = 0;

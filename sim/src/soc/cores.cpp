@@ -119,8 +119,9 @@ void Cores::add_control_hart(HartId hart) {
     core.regions = {sram, rom, staging};
     harts_.push_back(std::make_unique<Hart>(core, *this));
     retired_before_.push_back(0);
-    runners_.push_back(std::make_unique<HartRunner>(events_, *harts_.back(), *this, name(hart),
-                                                    config_.hart.run_ahead_clocks));
+    runners_.push_back(std::make_unique<HartRunner>(
+        events_, *harts_.back(), *this, name(hart),
+        HartRunner::RunAhead{config_.hart.run_ahead_clocks, config_.hart.run_ahead_clocks}));
 }
 
 void Cores::add_pe_hart(HartId hart) {
@@ -136,8 +137,9 @@ void Cores::add_pe_hart(HartId hart) {
     core.regions = {local};
     harts_.push_back(std::make_unique<Hart>(core, *this));
     retired_before_.push_back(0);
-    runners_.push_back(std::make_unique<HartRunner>(events_, *harts_.back(), *this, name(hart),
-                                                    config_.hart.run_ahead_clocks));
+    runners_.push_back(std::make_unique<HartRunner>(
+        events_, *harts_.back(), *this, name(hart),
+        HartRunner::RunAhead{config_.hart.run_ahead_clocks, config_.hart.run_ahead_alone_clocks}));
 }
 
 std::string Cores::at_work() const {

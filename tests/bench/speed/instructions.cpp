@@ -24,7 +24,7 @@ constexpr std::array kPrograms = {"hashing", "sorting", "dot_products", "copying
 constexpr std::uint64_t kCodeBase = 0x40000000, kCodeSize = 0x10000;
 constexpr std::uint64_t kDataBase = 0x10000000, kDataSize = 0x60000;
 constexpr Cycle kMissClocks = 60;
-constexpr unsigned kRunAhead = 256;
+constexpr HartRunner::RunAhead kRunAhead{256, 8192}; // as in t2.toml
 constexpr unsigned kHarts = 128;
 constexpr Cycle kManyHartsClocks = 1000000;
 
