@@ -2,6 +2,7 @@
 #
 # -ffp-contract=off: the simulator's arithmetic is bit-exact and the references are written in plain
 # C++; a compiler that fuses a*b+c on one machine and not on another would break both.
+# -fno-semantic-interposition: position-independent code may inline what could be interposed.
 option(TALUS_PRECOMPILED_HEADERS "Parse the headers of the standard library and GoogleTest once" ON)
 
 function(talus_options target)
@@ -14,7 +15,8 @@ endfunction()
 
 function(talus_warnings target)
     target_compile_options(${target} PRIVATE
-        $<$<COMPILE_LANGUAGE:C,CXX>:-Wall -Wextra -Wpedantic -Werror -ffp-contract=off>)
+        $<$<COMPILE_LANGUAGE:C,CXX>:-Wall -Wextra -Wpedantic -Werror -ffp-contract=off
+        -fno-semantic-interposition>)
     if(TALUS_SANITIZE)
         target_compile_options(${target} PRIVATE
             $<$<COMPILE_LANGUAGE:C,CXX>:-fsanitize=address,undefined -fno-sanitize-recover=all
