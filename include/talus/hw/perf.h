@@ -63,7 +63,7 @@
     X(TALUS_PERF_CORE_ENERGY, 77, pe, nanojoules, "cores A and B")                                 \
     X(TALUS_PERF_SRAM_ENERGY, 78, chip, nanojoules, "shared SRAM")                                 \
     X(TALUS_PERF_DRAM_ENERGY, 79, chip, nanojoules, "DRAM")                                        \
-    X(TALUS_PERF_PCIE_ENERGY, 80, chip, nanojoules, "PCIe")                                        \
+    X(TALUS_PERF_PCIE_ENERGY, 80, chip, nanojoules, "PCIe, GZIP engine")                           \
     X(TALUS_PERF_CONTROL_ENERGY, 81, chip, nanojoules, "control cores")                            \
     X(TALUS_PERF_IDLE_ENERGY, 82, chip, nanojoules, "idle power, over the time")
 #define TALUS_PERF_VALUE(name, index, ...) name = (index),
