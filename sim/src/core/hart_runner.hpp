@@ -113,9 +113,10 @@ class HartRunner final : public EventSink {
             return; // set_frozen(false) schedules again
         }
         // Stay here as long as no other event lies between: saves a trip through the queue per
-        // shared operation. The bound lets the caller look at resets and shutdown.
+        // shared operation. The bounds let the caller look at resets and shutdown.
         Cycle now = hart_.now();
-        for (unsigned round = 0; round < 64; ++round) {
+        const Cycle end = now + kRounds * run_ahead_.usual;
+        for (unsigned round = 0; round < kRounds && now < end; ++round) {
             in_run_ = true;
             const StopReason reason = hart_.run(until(now), queue_.now());
             in_run_ = false;
@@ -138,6 +139,8 @@ class HartRunner final : public EventSink {
     }
 
   private:
+    static constexpr unsigned kRounds = 64;
+
     CoreActivity waiting_state(StopReason reason) const {
         switch (reason) {
         case StopReason::kWfi:

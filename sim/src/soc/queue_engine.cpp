@@ -236,6 +236,7 @@ void QueueEngine::posted(Cycle now, unsigned qid) {
         --outstanding_;
     }
     host_interface_.count_completion();
+    host_interface_.set_clock(now); // who sees a completion finds no earlier time in the status page
     command_clocks_ += completion.cqe.device_cycles;
     longest_command_clocks_ =
         std::max<std::uint64_t>(longest_command_clocks_, completion.cqe.device_cycles);
