@@ -4,6 +4,8 @@ import os
 import select
 import subprocess
 
+import processes
+
 
 class Daemon:
     def __init__(self, build, folder, device):
@@ -25,12 +27,5 @@ class Daemon:
         return self._process.poll() is None
 
     def stop(self):
-        if self.alive():
-            self._process.terminate()
-            try:
-                self._process.wait(20)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        self._process.stdout.close()
+        processes.end(self._process, 20)
         self._log.close()

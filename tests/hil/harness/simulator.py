@@ -5,6 +5,7 @@ import select
 import subprocess
 import time
 
+import processes
 
 # Packet sizes and tags are the host's choice, a guest's kernel makes another than the driver does by itself, and
 # cycles are to be compared: what every host grants.
@@ -58,14 +59,7 @@ class Simulator:
         return self._process.poll() is None
 
     def stop(self):
-        if self.alive():
-            self._process.terminate()
-            try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        self._process.stdout.close()
+        processes.end(self._process, 10)
         self._stderr.close()
 
     def save_config(self):
