@@ -644,9 +644,10 @@ void Cores::trace(TraceSink& sink) {
     for (HartId hart = 0; hart < TALUS_CONTROL_HARTS; ++hart) {
         runners_[hart]->trace(sink, sink.add_track(name(hart), control));
     }
+    const TraceTrack all = sink.add_track("PEs", kTraceRoot);
     for (std::uint32_t pe = 0; pe < config_.pe_count(); ++pe) {
         const TraceTrack parent = sink.add_track(
-            fmt::format("PE {}.{}", pe / config_.grid.cols, pe % config_.grid.cols), kTraceRoot);
+            fmt::format("PE {}.{}", pe / config_.grid.cols, pe % config_.grid.cols), all);
         pes_[pe]->trace(sink, parent);
         for (unsigned core = 0; core < TALUS_CORES_PER_PE; ++core) {
             runners_[TALUS_HART_OF(pe, core)]->trace(

@@ -24,9 +24,11 @@ void Device::start_trace() {
     dma_.trace(*tracer_, host);
     cores_.trace(*tracer_);
 
+    // A group for each kind, so that a viewer's first page shows them all.
+    TraceTrack group = kTraceRoot;
     const auto counter = [&](const std::string& name, std::uint64_t scale,
                              std::function<std::uint64_t()> total) {
-        traffic_.push_back({tracer_->add_counter(name, kTraceRoot), scale, std::move(total)});
+        traffic_.push_back({tracer_->add_counter(name, group), scale, std::move(total)});
     };
     const std::uint64_t khz = options_.config.device.clock_khz;
     const auto add = [&](std::string_view name, std::function<std::uint64_t()> bytes) {
@@ -35,12 +37,15 @@ void Device::start_trace() {
     const auto count = [&](std::string_view name, std::function<std::uint64_t()> total) {
         counter(fmt::format("{} [k/s]", name), khz, std::move(total));
     };
+    group = tracer_->add_track("PCIe", kTraceRoot);
     add("PCIe in", [this] { return link_.bytes_read(); });
     add("PCIe out", [this] { return link_.bytes_written(); });
     add("PCIe wire in", [this] { return link_.inbound().wire; });
     add("PCIe wire out", [this] { return link_.outbound().wire; });
+    group = tracer_->add_track("SRAM", kTraceRoot);
     add("SRAM read", [this] { return fabric_.counters().sram_read_bytes; });
     add("SRAM write", [this] { return fabric_.counters().sram_write_bytes; });
+    group = tracer_->add_track("NoC", kTraceRoot);
     add("PE to PE", [this] { return fabric_.counters().pe_to_pe_bytes; });
     const Crossbars& links = fabric_.crossbars();
     for (std::uint32_t link = 0; link < links.link_count(); ++link) {
@@ -51,11 +56,13 @@ void Device::start_trace() {
                 [&links, link, direction] { return links.counters(link, direction).bytes; });
         }
     }
+    group = tracer_->add_track("DRAM", kTraceRoot);
     for (std::uint32_t channel = 0; channel < options_.config.dram.channels; ++channel) {
         add(fmt::format("DRAM channel {}", channel),
             [this, channel] { return fabric_.counters().dram_channel_bytes[channel]; });
     }
     if (fabric_.llc().enabled()) {
+        group = tracer_->add_track("LLC", kTraceRoot);
         // Thousands of packets a second: a hit is one whose sectors were there or on their way.
         count("LLC hits", [this] {
             const LlcCounters& llc = fabric_.cache_counters();

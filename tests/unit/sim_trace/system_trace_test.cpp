@@ -42,7 +42,7 @@ class SystemTrace : public testing::Test {
         std::vector<std::string> names;
         for (unsigned row = 1; row < 1 + kRows; ++row)
             for (unsigned col = 2; col < 2 + kCols; ++col)
-                names.push_back("PE " + std::to_string(row) + "." + std::to_string(col));
+                names.push_back("PEs/PE " + std::to_string(row) + "." + std::to_string(col));
         return names;
     }
     /// Slices of the unit's tracks ("FI_IN", "FI_IN (2)", ...) whose names begin with `name`.
@@ -117,7 +117,7 @@ TEST_F(SystemTrace, CommandsAreThoseThatWereCounted) {
                     2.0 * kClocksPerNs * static_cast<double>(commands))
             << unit;
     }
-    const auto one = slices("PE 1.2", "FI_IN", "FI_");
+    const auto one = slices("PEs/PE 1.2", "FI_IN", "FI_");
     ASSERT_EQ(one.size(), kRounds);
     EXPECT_EQ(one[0].name, "FI_DMA_IN 1 x 6400 B");           // from the contract's tables
     EXPECT_GE(one[0].arguments.at("address"), 0x1000000000u); // DRAM
@@ -136,19 +136,19 @@ TEST_F(SystemTrace, CoresWaitAsLongAsWasCounted) {
     // Every core's time since its release is covered without gaps but one: the reset after the
     // queue's deletion, in which its local memory is cleared.
     for (const char* core : {"core A", "core B"}) {
-        const auto& slices = track("PE 1.2/" + std::string(core)).slices;
+        const auto& slices = track("PEs/PE 1.2/" + std::string(core)).slices;
         unsigned gaps = 0;
         for (std::size_t i = 1; i < slices.size(); ++i)
             gaps += slices[i].begin != slices[i - 1].end;
         EXPECT_EQ(gaps, 1u) << core;
     }
-    EXPECT_EQ(slices("PE 0.0", "core A", "wait").size(), 0u); // not of the sub-grid
+    EXPECT_EQ(slices("PEs/PE 0.0", "core A", "wait").size(), 0u); // not of the sub-grid
 }
 
 TEST_F(SystemTrace, JobsAndHostQueuesStandOnTheSameTimeBase) {
-    const ReadTrack& job = track("PE 1.2/job");
+    const ReadTrack& job = track("PEs/PE 1.2/job");
     ASSERT_EQ(job.slices.size(), 1u);
-    EXPECT_TRUE(track("PE 0.0/job").slices.empty());
+    EXPECT_TRUE(track("PEs/PE 0.0/job").slices.empty());
     const auto span = static_cast<double>(traced_.record.end - traced_.record.begin);
     const double shown =
         static_cast<double>(job.slices[0].end - job.slices[0].begin) * kClocksPerNs;
@@ -190,7 +190,8 @@ TEST_F(SystemTrace, JobsAndHostQueuesStandOnTheSameTimeBase) {
 TEST_F(SystemTrace, CountersIntegrateToWhatWasMoved) {
     double read = 0; // bytes over all DRAM channels, from MB/s and ns
     for (unsigned channel = 0; channel < 16; ++channel) {
-        const auto& points = track("DRAM channel " + std::to_string(channel) + " [MB/s]").points;
+        const auto& points =
+            track("DRAM/DRAM channel " + std::to_string(channel) + " [MB/s]").points;
         for (std::size_t i = 0; i + 1 < points.size(); ++i)
             read += static_cast<double>(points[i].value) *
                     static_cast<double>(points[i + 1].at - points[i].at) * 1e-3;
@@ -211,7 +212,7 @@ TEST_F(SystemTrace, LinksOfTheNocAgree) {
     for (const auto& [name, link] : statistics_.at("noc").items()) {
         for (const char* direction : {"in", "out"}) {
             counted += link.at(direction).at("bytes").get<double>();
-            const auto& points = track("NoC " + name + " " + direction + " [MB/s]").points;
+            const auto& points = track("NoC/NoC " + name + " " + direction + " [MB/s]").points;
             for (std::size_t i = 0; i + 1 < points.size(); ++i)
                 traced += static_cast<double>(points[i].value) *
                           static_cast<double>(points[i + 1].at - points[i].at) * 1e-3;
@@ -220,8 +221,8 @@ TEST_F(SystemTrace, LinksOfTheNocAgree) {
     }
     EXPECT_EQ(statistics_.at("noc").size(), 32u); // eight rows and eight columns, both ends
     EXPECT_NEAR(traced / counted, 1.0, 0.05);
-    // What the fabric interfaces read, none of it by broadcast, and what the cores and the work-queue
-    // engines fetch beside it: some kilobytes a PE.
+    // What the fabric interfaces read, none of it by broadcast, and what the cores and the
+    // work-queue engines fetch beside it: some kilobytes a PE.
     const std::uint64_t read = traced_.record.counters[TALUS_PERF_FI_IN_BYTES];
     EXPECT_GE(into_grid, read);
     EXPECT_LE(into_grid, read + 64 * 4096);
@@ -260,7 +261,7 @@ TEST_F(SystemTrace, StatisticsAgree) {
 
 // With the LLC: its counters integrate to the statistics' packets. Without one there are none.
 TEST_F(SystemTrace, CountersOfTheLastLevelCache) {
-    EXPECT_FALSE(trace_.tracks.contains("LLC hits [k/s]"));
+    EXPECT_FALSE(trace_.tracks.contains("LLC/LLC hits [k/s]"));
     const std::string path = testing::TempDir() + "talus_llc.pftrace";
     const std::string stats = testing::TempDir() + "talus_llc.json";
     setenv("TALUS_SIM_ARGS", ("--trace " + path + " --stats " + stats).c_str(), 1);
@@ -273,7 +274,7 @@ TEST_F(SystemTrace, CountersOfTheLastLevelCache) {
     std::filesystem::remove(path);
     const auto count = [&](const std::string& name) { return llc.at(name).get<double>(); };
     const auto expect = [&](const std::string& name, double expected) {
-        const auto& points = cached.tracks.at("LLC " + name + " [k/s]").points;
+        const auto& points = cached.tracks.at("LLC/LLC " + name + " [k/s]").points;
         double sum = 0; // from thousands a second and ns
         for (std::size_t i = 0; i + 1 < points.size(); ++i)
             sum += static_cast<double>(points[i].value) *
