@@ -52,7 +52,8 @@ class DramClient {
     /// last byte was accepted by then. done >= now.
     virtual void on_dram(Cycle now, std::uint64_t tag, Cycle done) = 0;
     /// on_dram() for this tag is near: thousands of requests are under way, so that what one needs
-    /// has left the host's caches. Steps 0, 1, 2 come one after the other, each once. No effect.
+    /// has left the host's caches. Steps 0, 1, 2 come one after the other as other requests follow,
+    /// or not at all; the request may be over by then. No effect.
     virtual void expect_dram(std::uint64_t /*tag*/, unsigned /*step*/) {}
 };
 

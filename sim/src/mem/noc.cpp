@@ -367,7 +367,7 @@ void Fabric::State::expect_dram(std::uint64_t tag, unsigned step) {
         return;
     }
     const Packet& expected = packets[*packet];
-    if (step == 1) {
+    if (step != 2) { // not to be looked at yet
         __builtin_prefetch(&expected.who);
         __builtin_prefetch(&expected.number);
     } else {
