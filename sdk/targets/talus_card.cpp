@@ -13,7 +13,9 @@ namespace talus::targets {
 
 namespace {
 
-constexpr std::uint64_t kImageAlignment = 64;
+// What a packet of the NoC holds, and a channel of DRAM in one row: no block that fits is cut in
+// two.
+constexpr std::uint64_t kAlignment = 256; // bytes
 
 // The kernel's ELF beside the libraries, only for names of functions. Absent: no names.
 std::map<std::uint64_t, std::string> symbols_of(const std::string& image) {
@@ -142,8 +144,7 @@ void TalusCard::load(const std::string& image, LoadedKernel& kernel) {
     if (code.empty())
         fail(TALUS_ERROR_UNSUPPORTED, "talus: this build has no device image '{}'", image);
     std::uint64_t address = 0;
-    require(talus_drv_memory_alloc(driver_.get(), TALUS_DRV_LLS, code.size(), kImageAlignment,
-                                   &address),
+    require(talus_drv_memory_alloc(driver_.get(), TALUS_DRV_LLS, code.size(), kAlignment, &address),
             "no scratch SRAM for a kernel");
     talus_drv_queue* queue = create_queue(TALUS_DRV_INIT(talus_drv_queue_options));
     const talus_drv_status status = talus_drv_copy_in(queue, address, code.data(), code.size());
@@ -158,7 +159,7 @@ void TalusCard::load(const std::string& image, LoadedKernel& kernel) {
 
 std::uint64_t TalusCard::allocate(talus_drv_memory memory, std::uint64_t bytes) {
     std::uint64_t address = 0;
-    require(talus_drv_memory_alloc(driver_.get(), memory, bytes, kImageAlignment, &address),
+    require(talus_drv_memory_alloc(driver_.get(), memory, bytes, kAlignment, &address),
             memory == TALUS_DRV_LLS ? "no scratch SRAM" : "no device memory");
     return address;
 }
