@@ -43,4 +43,9 @@ struct TalusKernel {
 
 constexpr int64_t kTalusPitch = 64; // bytes
 
+// What a packet of the NoC carries, and a channel of DRAM has in one row (packet_bytes and
+// channel_interleave_bytes of the default card): tables and weights start at multiples of it, so
+// that no block that fits is cut in two.
+constexpr int64_t kTalusBlock = 256; // bytes
+
 } // namespace talus::kernels

@@ -7,8 +7,8 @@
 
 #define TALUS_FC_TILE 32u /* rows and columns of an RE bank */
 
-/* Packed constants: bias as FP32, one value per column padded with zeros to a multiple of 32; then,
- * at a multiple of 64 bytes, W as FP16.
+/* Packed constants: bias as FP32, one value per column padded with zeros to a multiple of 64; then
+ * W as FP16.
  *
  * W is cut into groups of TALUS_FC_GROUP rows (columns of Y; the last group may have fewer), a
  * group into slices of TALUS_FC_SLICE elements of k. A slice is contiguous, row after row, so that

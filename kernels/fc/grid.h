@@ -18,6 +18,7 @@
 
 #define GRID_SLOT (TALUS_FC_PANEL * TALUS_FC_SLICE_BYTES) /* of a slice in local memory */
 #define GRID_BIAS_SLOT (TALUS_FC_PANEL * 4u)
+#define GRID_STAGGER 4096u /* bytes that lie in one bank group of each channel of DRAM */
 
 struct grid {
     uint32_t strips;                   /* per row of PEs */
@@ -112,14 +113,18 @@ static uint64_t grid_slice_of_w(const struct talus_fc_args* args, const struct g
            (uint64_t)place->slice * group_rows * TALUS_FC_SLICE_BYTES + (n - group) * pitch;
 }
 
-/* By one PE of a column alone: DRAM then sees its slices in order. */
+/* By one PE of a column alone: DRAM then sees its slices in order. Every column begins elsewhere in
+ * its slice, or all would ask a channel for the same bank group at a time. */
 static void grid_prefetch_w(const struct talus_fc_args* args, const struct grid* grid,
                             struct grid_place* ahead) {
     if (!grid->prefetches || ahead->strip == grid->strips)
         return;
     uint32_t bytes;
     const uint64_t from = grid_slice_of_w(args, grid, ahead, &bytes);
-    talus_prefetch(PREFETCH, from, bytes, 1);
+    const uint32_t begin = grid->col * GRID_STAGGER % bytes;
+    talus_prefetch(PREFETCH, from + begin, bytes - begin, 1);
+    if (begin != 0)
+        talus_prefetch(PREFETCH, from, begin, 1);
     grid_next(grid, ahead);
 }
 

@@ -18,7 +18,7 @@ constexpr int64_t kPanel = TALUS_FC_PANEL;
 constexpr int64_t kGroup = TALUS_FC_GROUP;
 
 size_t bias_bytes(int64_t n) {
-    return static_cast<size_t>(round_up(n, kTile)) * sizeof(float);
+    return static_cast<size_t>(round_up(n * static_cast<int64_t>(sizeof(float)), kTalusBlock));
 }
 size_t weights_bytes(int64_t n, int64_t k) {
     return static_cast<size_t>(n) * talus_fc_row_bytes(static_cast<uint32_t>(k));
@@ -141,7 +141,8 @@ bool schedule_grid(talus_fc_args& block, const Capabilities& device) {
     block.x_broadcast = block.resident || panels % columns == 0;
     // Where X streams as well, it takes a PE's requests in flight from W: the shared SRAM's cache
     // fetches W instead. Two slices ahead: more of them than DRAM needs come in the way of each
-    // other's open rows (of a pure stream, K = 26592: none 85 %, two 98 %, four 97 %, eight 95 %).
+    // other's open rows (of a pure stream, K = 26592: none 80 %, one 99.5 %, two 99.4 %, three
+    // 98.8 %, six 98.4 %).
     block.prefetch = !block.resident && block.weights >= TALUS_DRAM_BASE ? 2 : 0;
     return true;
 }

@@ -17,10 +17,6 @@ DType stored_type(const Attributes& attributes) {
     return attributes.stored == DType::kFloat32 ? DType::kFloat32 : DType::kFloat16;
 }
 
-// Tables start where a packet and a DRAM channel's block do, so that a row which fits into one is
-// fetched by one packet and opens one DRAM row.
-constexpr int64_t kTableAlignment = 256; // bytes
-
 int64_t stored_pitch(const Attributes& attributes, const Table& table) {
     // Rows of up to 64 bytes do not straddle a 64-byte line if their pitch is a power of two.
     const int64_t bytes = table.width * static_cast<int64_t>(size_of(stored_type(attributes)));
@@ -32,7 +28,7 @@ int64_t stored_pitch(const Attributes& attributes, const Table& table) {
 
 int64_t descriptors_bytes(const Attributes& attributes) {
     return round_up(attributes.table_count * static_cast<int64_t>(sizeof(talus_tbe_table)),
-                    kTableAlignment);
+                    kTalusBlock);
 }
 
 int32_t widest(const Attributes& attributes) {
@@ -81,7 +77,7 @@ size_t packed_bytes(const Node& node, const Capabilities&) {
     const Attributes& a = node.as<Attributes>();
     int64_t bytes = descriptors_bytes(a);
     for (int32_t t = 0; t < a.table_count; ++t)
-        bytes += round_up(a.tables[t].rows * stored_pitch(a, a.tables[t]), kTableAlignment);
+        bytes += round_up(a.tables[t].rows * stored_pitch(a, a.tables[t]), kTalusBlock);
     return static_cast<size_t>(bytes);
 }
 
@@ -119,7 +115,7 @@ Status prepack(const Node& node, const Capabilities& device, void* packed, Diagn
                 std::memcpy(to, &half, sizeof half);
                 overflows += std::isfinite(value) && (half & 0x7fffU) == 0x7c00U;
             }
-        offset += round_up(table.rows * pitch, kTableAlignment);
+        offset += round_up(table.rows * pitch, kTalusBlock);
     }
     if (overflows > 0)
         fail(diagnostic, Status::kOk, "tbe: %lld table entries overflow float16", overflows);

@@ -105,7 +105,7 @@ TEST(FcTalus, PacksGroupsOfContiguousSlices) {
             const TalusKernel& kernel = *find_operator("fc")->talus;
             std::vector<uint8_t> packed(kernel.packed_bytes(node, grid()), 0xcc);
             ASSERT_EQ(kernel.prepack(node, grid(), packed.data(), nullptr), Status::kOk);
-            const size_t bias = static_cast<size_t>((n + 31) / 32 * 32) * 4;
+            const size_t bias = static_cast<size_t>((n + 63) / 64 * 64) * 4;
             EXPECT_EQ(packed.size(),
                       bias + place_of(n - 1, k - 1, n, k) - static_cast<size_t>((k - 1) % 128 * 2) +
                           static_cast<size_t>((((k - 1) % 128 + 1) * 2 + 63) / 64 * 64));
