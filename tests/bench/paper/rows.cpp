@@ -3,8 +3,10 @@
 #include <cstring>
 
 #include "common/gzip_member.hpp"
+#include "peak_args.h"
 #include "product.hpp"
 #include "stream_args.h"
+#include "talus/hw/instructions.h"
 
 namespace talus::paper {
 
@@ -37,19 +39,65 @@ Measured gemm_int8(const Settings& settings) {
              {"s CPU of talus-sim", result.simulator_seconds}}};
 }
 
-// GB/s of a range of DRAM that all PEs read once.
+// Clocks of a launch of `kernel`, whose text the PEs' caches have.
+template <class Args>
+double clocks(Card& card, const std::string& kernel, const Args& args) {
+    const std::uint64_t entry = card.load(kKernels + kernel + ".bin");
+    const auto command = launch_command(entry, put(card, &args, sizeof args), sizeof args);
+    return static_cast<double>(card.run({command, command}).back().exec_cycles);
+}
+
+// Clocks in which all PEs together read a range once.
+double stream_clocks(Card& card, talus_drv_memory memory, std::uint64_t bytes) {
+    talus_stream_args args{};
+    args.piece = 4096; // all DRAM channels in turn: 199 GB/s, as 1 to 8 KiB; 512 bytes give 188,
+                       // 16 KiB 189, 64 KiB 196
+    args.pieces = bytes / args.piece;
+    args.source = card.allocate(memory, args.pieces * args.piece);
+    return clocks(card, "stream", args);
+}
+
+// GB/s of a stream from DRAM.
 double stream(const Settings& settings, double bytes) {
     Card card(settings);
-    talus_stream_args args{};
-    args.piece = 4096; // all channels in turn; 512 bytes give 188 GB/s, 1 to 8 KiB 198 to 199, more
-                       // 189 to 196
-    args.pieces = static_cast<std::uint64_t>(bytes) / args.piece;
-    args.source = card.allocate(TALUS_DRV_DRAM, args.pieces * args.piece);
-    const std::uint64_t entry = card.load(kKernels + "stream.bin");
-    const auto completion =
-        card.run({launch_command(entry, put(card, &args, sizeof args), sizeof args)}).front();
-    return static_cast<double>(args.pieces * args.piece) * 1e-9 *
-           static_cast<double>(card.info().clock_hz) / static_cast<double>(completion.exec_cycles);
+    return bytes * 1e-9 * static_cast<double>(card.info().clock_hz) /
+           stream_clocks(card, TALUS_DRV_DRAM, static_cast<std::uint64_t>(bytes));
+}
+
+// What is short enough for the launch to show is measured as the difference of two lengths.
+Measured sram_stream(const Settings& settings) {
+    Card card(settings);
+    constexpr std::uint64_t kBytes = 9 << 20;
+    const double once = stream_clocks(card, TALUS_DRV_LLS, kBytes);
+    const double twice = stream_clocks(card, TALUS_DRV_LLS, 2 * kBytes);
+    return {kBytes * 1e-12 * static_cast<double>(card.info().clock_hz) / (twice - once), {}};
+}
+
+struct Peak {
+    std::uint32_t what; // TALUS_PEAK_*
+    std::uint32_t type; // enum talus_cp_type
+};
+
+// 1e12 operations a second that all PEs do.
+Measured unit_peak(const Peak& peak, const Settings& settings) {
+    Card card(settings);
+    talus_peak_args args{};
+    args.what = peak.what;
+    args.type = peak.type;
+    args.commands = 50;
+    const double once = clocks(card, "peak", args);
+    args.commands *= 2;
+    const double twice = clocks(card, "peak", args);
+    const double each = peak.what == TALUS_PEAK_SIMD
+                            ? TALUS_PEAK_ELEMENTS
+                            : 2.0 * TALUS_PEAK_BLOCK * TALUS_PEAK_BLOCK * TALUS_PEAK_K;
+    const double pes = double{1} * card.info().grid_rows * card.info().grid_cols;
+    return {each * 50 * pes * 1e-12 * static_cast<double>(card.info().clock_hz) / (twice - once),
+            {{"clocks of a command", (twice - once) / 50}}};
+}
+
+Measured dram_stream(const Settings& settings) {
+    return {stream(settings, 128 << 20), {}};
 }
 
 Measured layer(const Product& product, const Settings& settings) {
@@ -159,6 +207,9 @@ std::vector<Row> rows() {
     const Switch no_credits{"sources without credits",
                             {"noc.pe_credits=0", "noc.engine_credits=0"}};
     const Switch few{"16 credits a PE", {"noc.pe_credits=16"}};
+    const Switch refresh{"no refresh", {"dram.refresh=0"}};
+    const Switch order{"bursts in order of arrival", {"dram.reorder=false"}};
+    const Switch check_bits{"controller ECC on", {"dram.ecc=true", "dram.bytes=60129542144"}};
     const Switch encoding{"no 128b/130b blocks", {"pcie.block_encoding=false"}};
     const Switch headers{"no framing and headers", {"pcie.packet_overhead=false"}};
     const Switch boundary{"completions of 64 bytes", {"pcie.completion_bytes=64"}};
@@ -212,6 +263,54 @@ std::vector<Row> rows() {
          "% of a pure stream",
          with(layer, Product{512, 26592, 2048, TALUS_DRV_DRAM}),
          {broadcast, cache}},
+        {"peak_fp16",
+         "GEMM peak, operands in local memory, FP16",
+         "177 TFLOPS",
+         177,
+         true,
+         "TFLOPS",
+         with(unit_peak, Peak{TALUS_PEAK_DENSE, TALUS_CP_FP16}),
+         {}},
+        {"peak_int8",
+         "the same, INT8",
+         "354 TOPS",
+         354,
+         true,
+         "TOPS",
+         with(unit_peak, Peak{TALUS_PEAK_DENSE, TALUS_CP_INT8}),
+         {}},
+        {"peak_sparse",
+         "the same, FP16 with 2:4 sparse weights",
+         "2 x 177 TFLOPS",
+         354,
+         true,
+         "TFLOPS",
+         with(unit_peak, Peak{TALUS_PEAK_SPARSE, TALUS_CP_FP16}),
+         {}},
+        {"peak_simd",
+         "SIMD engines, FP16 additions",
+         "5.5 TOPS",
+         5.5,
+         true,
+         "TOPS",
+         with(unit_peak, Peak{TALUS_PEAK_SIMD, TALUS_CP_FP16}),
+         {}},
+        {"sram",
+         "shared SRAM, read by all PEs",
+         "2.7 TB/s",
+         2.7,
+         true,
+         "TB/s",
+         sram_stream,
+         {sides, half}},
+        {"dram",
+         "LPDDR5, 128 MiB read once by all PEs",
+         "204.8 GB/s",
+         204.8,
+         true,
+         "GB/s",
+         dram_stream,
+         {refresh, order, check_bits}},
         {"launch",
          "job launch, receipt to first instruction",
          "< 1 us",
