@@ -91,7 +91,7 @@ Measured unit_peak(const Peak& peak, const Settings& settings) {
     const double each = peak.what == TALUS_PEAK_SIMD
                             ? TALUS_PEAK_ELEMENTS
                             : 2.0 * TALUS_PEAK_BLOCK * TALUS_PEAK_BLOCK * TALUS_PEAK_K;
-    const double pes = double{1} * card.info().grid_rows * card.info().grid_cols;
+    const double pes = card.info().grid_rows * card.info().grid_cols;
     return {each * 50 * pes * 1e-12 * static_cast<double>(card.info().clock_hz) / (twice - once),
             {{"clocks of a command", (twice - once) / 50}}};
 }
