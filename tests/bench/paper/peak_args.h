@@ -4,10 +4,10 @@
 
 #include "talus/hw/common.h"
 
-#define TALUS_PEAK_DENSE                                                                           \
-    0u /* a command multiplies PEAK_BLOCK rows by PEAK_BLOCK columns of PEAK_K */
+/* What a command does: */
+#define TALUS_PEAK_DENSE 0u  /* multiplies PEAK_BLOCK rows by PEAK_BLOCK columns of PEAK_K */
 #define TALUS_PEAK_SPARSE 1u /* the same, columns in the 2:4 format */
-#define TALUS_PEAK_SIMD 2u   /* a command adds PEAK_ELEMENTS pairs */
+#define TALUS_PEAK_SIMD 2u   /* adds PEAK_ELEMENTS pairs */
 #define TALUS_PEAK_BLOCK 64u
 #define TALUS_PEAK_K 128u
 #define TALUS_PEAK_ELEMENTS 8192u

@@ -50,8 +50,8 @@ double clocks(Card& card, const std::string& kernel, const Args& args) {
 // Clocks in which all PEs together read a range once.
 double stream_clocks(Card& card, talus_drv_memory memory, std::uint64_t bytes) {
     talus_stream_args args{};
-    args.piece = 4096; // all DRAM channels in turn: 199 GB/s, as 1 to 8 KiB; 512 bytes give 188,
-                       // 16 KiB 189, 64 KiB 196
+    args.piece = 4096; // all DRAM channels in turn: 199 GB/s; 1 to 8 KiB give 198 to 199, 512 bytes
+                       // 188, 16 KiB 189, 64 KiB 196
     args.pieces = bytes / args.piece;
     args.source = card.allocate(memory, args.pieces * args.piece);
     return clocks(card, "stream", args);
